@@ -1,0 +1,53 @@
+"""The crystal as said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nanobrag_torch.config.values import Real, Vector
+
+if TYPE_CHECKING:
+    from nanobrag_torch.kernels.structure_factors import StructureFactors
+
+
+@dataclass(frozen=True)
+class CrystalConfig:
+    """Unit cell, orientation, size, shape, mosaicity and structure factors (specs: crystal, structure_factors).
+
+    `orientation_matrix` holds what a MOSFLM matrix file holds: rows x, y, z, columns a*, b*, c*, times wavelength.
+    `structure_factors` is a table made in Python; it takes the place of `hkl_file` and `dump_file`.
+    """
+
+    cell_a: Real | None = None
+    cell_b: Real | None = None
+    cell_c: Real | None = None
+    cell_alpha: Real | None = None
+    cell_beta: Real | None = None
+    cell_gamma: Real | None = None
+    matrix_file: str | None = None
+    orientation_matrix: object | None = None
+    misset_deg: Vector | None = None
+    misset_random: bool = False
+    misset_seed: int | None = None
+    Na: Real | None = None
+    Nb: Real | None = None
+    Nc: Real | None = None
+    sample_x_mm: Real | None = None
+    sample_y_mm: Real | None = None
+    sample_z_mm: Real | None = None
+    shape: str | None = None
+    fudge: Real | None = None
+    mosaic_spread_deg: Real | None = None
+    mosaic_domains: int | None = None
+    mosaic_seed: int | None = None
+    water_um: Real | None = None
+    hkl_file: str | None = None
+    dump_file: str | None = None
+    use_dump: bool = False
+    mtz_column: str | None = None
+    model_file: str | None = None
+    model_dmin_A: float | None = None
+    structure_factors: StructureFactors | None = None
+    default_F: Real | None = None
+    interpolate: bool | None = None

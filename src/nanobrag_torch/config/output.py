@@ -1,0 +1,37 @@
+"""Outputs and the way a run is done, as said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Files to write, scaling, noise, reporting, and where to compute (specs: cli 7, io_formats).
+
+    A file name of `None` means the classic default name; `pgm` and `noise` say whether those files are wanted.
+    """
+
+    float_file: str | None = None
+    int_file: str | None = None
+    pgm_file: str | None = None
+    pgm: bool = True
+    noise_file: str | None = None
+    noise: bool = True
+    png_file: str | None = None
+    cbf_file: str | None = None
+    nexus_file: str | None = None
+    scale: float | None = None
+    adc: float | None = None
+    pgm_scale: float | None = None
+    noise_seed: int | None = None
+    printout: bool = False
+    printout_pixel: tuple[int, int] | None = None
+    progress: bool = True
+    quiet: bool = False
+    physics: str = "nanobragg"
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+    memory_MB: float | None = None
+    header_file: str | None = None

@@ -1,0 +1,70 @@
+"""Every exception and warning of the package, and the rule for choosing one.
+
+A value that a person gave is wrong: `InputError`. A file's content is wrong: `FileFormatError`.
+A backend, device or dtype that cannot serve: `BackendUnavailable`. A C program that fails in a comparison:
+`ParityError`. Everything else that goes wrong is a bug and keeps its own exception.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class NanobragError(Exception):
+    """Root of every error that the package raises on purpose; its text is one line that says what to do."""
+
+
+class InputError(NanobragError, ValueError):
+    """A value given by the user cannot be used.
+
+    Args:
+        field: the flag or configuration field, as the user spelt it (`-distance`, `distance_mm`).
+        problem: what is wrong with it, in a few words, the offending value included.
+        advice: what to do instead.
+    """
+
+    def __init__(self, field: str, problem: str, advice: str = "") -> None:
+        self.field, self.problem, self.advice = field, problem, advice
+        super().__init__(f"{field}: {problem}" + (f"; {advice}" if advice else ""))
+
+
+class FileFormatError(NanobragError, ValueError):
+    """A file cannot be read, or its content is not what it should be.
+
+    Args:
+        path: the file.
+        where: place in the file (`line 12`), or empty.
+        problem: what is wrong, with what was expected.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], where: str, problem: str) -> None:
+        self.path, self.where, self.problem = os.fspath(path), where, problem
+        super().__init__(f"{self.path}: {where + ': ' if where else ''}{problem}")
+
+
+class BackendUnavailable(NanobragError, RuntimeError):
+    """A named backend, device or dtype cannot serve this call; `reason` says why and what would."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name}: {reason}")
+
+
+class MemoryBudgetError(NanobragError, MemoryError):
+    """The render does not fit into memory even in the smallest chunks."""
+
+
+class ParityError(NanobragError, RuntimeError):
+    """A C program that takes part in a comparison is missing, failed or ran out of time."""
+
+
+class NanobragWarning(UserWarning):
+    """Category of every warning of the package."""
+
+
+class LegacyDefectWarning(NanobragWarning):
+    """A defect of nanoBragg.c takes part in this run (specs: deviations, section F); `identifier` names it."""
+
+    def __init__(self, identifier: str, message: str) -> None:
+        self.identifier = identifier
+        super().__init__(f"{identifier}: {message}")

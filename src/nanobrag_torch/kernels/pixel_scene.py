@@ -1,0 +1,76 @@
+"""Everything the sum over one pixel needs, as plain tensors: the contract between the pipeline and its kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nanobrag_torch.kernels.structure_factors import StructureFactors
+
+
+@dataclass(frozen=True)
+class PixelScene:
+    """One flat or curved panel, the sources, the crystal's orientations and its structure factors.
+
+    Lab lengths in metres, wavelengths and crystal lengths in Å. All tensors are float64 and may carry gradients.
+
+    Geometry (specs: geometry 10, 11)
+        origin [3], fast [3], slow [3], normal [3]: the panel after rotation; `fast`, `slow` and `normal` are used
+        as they are (neither normalised nor orthogonalised).
+        pixel_size []; pixels_f: length of a row, so that pixel index i is (slow, fast) = divmod(i, pixels_f).
+        oversample: sub-pixels per side.
+        close_distance []: d_c of the solid angle. distance []: d of the curved detector. beam [3]: b.
+        beam_centre [2]: F_b, S_b (used by the exact curved detector only).
+        curved: `flat`, `nanobragg` (specs: geometry 10) or `exact` (deviations F, D28).
+        point_pixel: solid angle without obliquity; `point_area` [] is its numerator (1, or the pixel area).
+        layers, layer_step [], attenuation []: the sensor; layer_step 0 means a capture fraction of 1.
+    Sources
+        incident [Q,3]: unit vectors of travel; wavelength [Q]; weight [Q] multiplies the terms of each source.
+        polarized, polarization_factor [], polarization_axis [3].
+    Crystal
+        A [M,3,3]: rows a, b, c (Å) of every orientation, phi steps outermost; N [3]; fudge []; shape.
+        reciprocal [3,3]: unrotated a*, b*, c* (1/Å). radius: `nanobragg` or `exact`: the law of GAUSS and TOPHAT
+        (deviations F, D27). structure_factors; interpolate.
+    Rules
+        dmin (Å, 0 = none); per_term_omega, per_term_polar, per_term_thick (specs: intensity 5).
+        background: `none`, `nanobragg` (kappa_last * p_c * Omega_c of the cached values) or `exact` (mean over
+        sub-pixels and sources of p * Omega * sum over layers of kappa; deviations F, D29, D54).
+    """
+
+    origin: Tensor
+    fast: Tensor
+    slow: Tensor
+    normal: Tensor
+    pixel_size: Tensor
+    pixels_f: int
+    oversample: int
+    close_distance: Tensor
+    distance: Tensor
+    beam: Tensor
+    beam_centre: Tensor
+    curved: str
+    point_pixel: bool
+    point_area: Tensor
+    layers: int
+    layer_step: Tensor
+    attenuation: Tensor
+    incident: Tensor
+    wavelength: Tensor
+    weight: Tensor
+    polarized: bool
+    polarization_factor: Tensor
+    polarization_axis: Tensor
+    A: Tensor
+    N: Tensor
+    fudge: Tensor
+    shape: str
+    reciprocal: Tensor
+    radius: str
+    structure_factors: StructureFactors
+    interpolate: bool
+    dmin: float
+    per_term_omega: bool
+    per_term_polar: bool
+    per_term_thick: bool
+    background: str

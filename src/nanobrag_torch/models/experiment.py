@@ -1,0 +1,88 @@
+"""The settled scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nanobrag_torch.models.beam import Beam
+from nanobrag_torch.models.crystal import Crystal
+from nanobrag_torch.models.detector import Detector
+from nanobrag_torch.models.sampling import Sampling, Scan
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something `settle` chose or noticed that the user should hear of.
+
+    Args:
+        stage: where the command line prints it (`clip`, `normal`, `misset`, `cell`, `layers`, `mosaic`,
+            `oversample`, `defect`, ...).
+        text: one or more lines, without the word WARNING unless the C program prints it.
+        warns: whether the library raises it as a warning.
+        identifier: clause of specs/deviations.md, or empty.
+    """
+
+    stage: str
+    text: str
+    warns: bool = False
+    identifier: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Crystal, scan, beam, detector and sampling together, and which physics they follow.
+
+    Args:
+        physics: `nanobragg` (faithful to the C program) or `exact` (specs: deviations, section F).
+        notes: what `settle` chose or noticed; takes no part in the computation.
+        facts: numbers `settle` met on the way that only the printed report needs.
+    """
+
+    crystal: Crystal
+    scan: Scan
+    beam: Beam
+    detector: Detector
+    sampling: Sampling
+    physics: str = "nanobragg"
+    notes: tuple[Note, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Terms per pixel: sources x domains x phi steps x sub-pixels; layers are not counted."""
+        return self.beam.sources * self.crystal.mosaic.domains * self.scan.steps * self.sampling.oversample**2
+
+    def replace(self, **changes: Any) -> Experiment:
+        """A copy with some components, or fields of components by their names, changed.
+
+        `experiment.replace(misset=m, distance=d)` reaches into the component that has the field; a name that
+        none or several of them have raises `TypeError`.
+        """
+        own = {k: v for k, v in changes.items() if k in self.__dataclass_fields__}
+        new = replace(self, **own)
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            if name not in own:
+                parts.setdefault(_component_with(name), {})[name] = value
+        return replace(new, **{part: getattr(new, part).replace(**fields) for part, fields in parts.items()})
+
+
+def _component_with(name: str) -> str:
+    from nanobrag_torch.models.detector import Panel
+
+    owners = {
+        "crystal": Crystal,
+        "scan": Scan,
+        "beam": Beam,
+        "detector": (Detector, Panel),
+        "sampling": Sampling,
+    }
+    found = [
+        part
+        for part, kinds in owners.items()
+        if any(name in k.__dataclass_fields__ for k in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    ]
+    if len(found) != 1:
+        raise TypeError(f"replace(): {name!r} is a field of {' and '.join(found) or 'no component'}")
+    return found[0]

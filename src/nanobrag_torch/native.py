@@ -1,0 +1,31 @@
+"""The native libraries that are built when the package is installed, or the reason why one is missing."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+
+@cache
+def _find(name: str) -> tuple[ctypes.CDLL | None, str]:
+    folders = [Path(p) for p in import_module("nanobrag_torch.kernels").__path__]
+    for folder in folders:
+        path = folder / f"lib{name}.so"
+        if path.exists():
+            try:
+                return ctypes.CDLL(str(path)), ""
+            except OSError as error:
+                return None, f"{path.name} cannot be loaded ({error})"
+    return None, f"lib{name}.so was not built: install a C compiler and reinstall nanobrag_torch"
+
+
+def load(name: str) -> ctypes.CDLL | None:
+    """The shared library `lib<name>.so` that stands beside `nanobrag_torch.kernels`, or `None`."""
+    return _find(name)[0]
+
+
+def why_missing(name: str) -> str:
+    """Why `load(name)` gives `None`, in one sentence that says what to do; empty when it does not."""
+    return _find(name)[1]
