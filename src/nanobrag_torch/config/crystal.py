@@ -17,6 +17,7 @@ class CrystalConfig:
 
     `orientation_matrix` holds what a MOSFLM matrix file holds: rows x, y, z, columns a*, b*, c*, times wavelength.
     `structure_factors` is a table made in Python; it takes the place of `hkl_file` and `dump_file`.
+    `amorphous_file` is checked to be readable and has no effect (specs: io_formats 8).
     """
 
     cell_a: Real | None = None
@@ -50,4 +51,5 @@ class CrystalConfig:
     model_dmin_A: float | None = None
     structure_factors: StructureFactors | None = None
     default_F: Real | None = None
+    amorphous_file: str | None = None
     interpolate: bool | None = None

@@ -1,0 +1,79 @@
+"""Flags that name input files (specs: cli 2)."""
+
+from __future__ import annotations
+
+from nanobrag_torch.cli.flags.flag import Flag
+from nanobrag_torch.cli.flags.words import ignored, name, real
+
+_TABLE = "the amorphous-scattering table is checked to be readable and changes no output"
+
+INPUT = (
+    Flag(
+        ("-hkl*",),
+        "structure factors: a text table of h k l F, one reflection of the P1 cell per line",
+        "-hkl P1.hkl",
+        {"crystal.hkl_file": "P1.hkl"},
+        takes=name("crystal.hkl_file"),
+    ),
+    Flag(
+        ("-dump*",),
+        "binary cache of the structure factors: written when -hkl is given, read when it is not",
+        "-dump cache.bin",
+        {"crystal.dump_file": "cache.bin"},
+        takes=name("crystal.dump_file"),
+        default="Fdump.bin",
+    ),
+    Flag(
+        ("-default_F",),
+        "amplitude of every reflection that the table lacks",
+        "-default_F 100",
+        {"crystal.default_F": 100.0},
+        takes=real("crystal.default_F"),
+        unit="electrons",
+        default="0",
+    ),
+    Flag(
+        ("-mat*",),
+        "orientation matrix as MOSFLM writes it: nine numbers, columns a*, b*, c* times the wavelength",
+        "-mat A.mat",
+        {"crystal.matrix_file": "A.mat"},
+        takes=name("crystal.matrix_file"),
+    ),
+    Flag(
+        ("-img*",),
+        "SMV image whose header gives the geometry; flags override it wherever they stand",
+        "-img camera.img",
+        {"output.header_file": "camera.img"},
+        takes=name("output.header_file"),
+    ),
+    Flag(
+        ("-mask*",),
+        "SMV image whose zeros are pixels to skip; its header gives the geometry too, before that of -img",
+        "-mask mask.img",
+        {"sampling.mask_file": "mask.img"},
+        takes=name("sampling.mask_file"),
+    ),
+    Flag(
+        ("-sourcefile*",),
+        "table of sources: x y z (m), weight, wavelength (m); replaces divergence and dispersion",
+        "-sourcefile sources.txt",
+        {"beam.source_file": "sources.txt"},
+        takes=name("beam.source_file"),
+    ),
+    Flag(
+        ("-stol", "-4stol", "-Q"),
+        "amorphous-scattering table; no effect",
+        "-stol ice.stol",
+        {"crystal.amorphous_file": "ice.stol"},
+        takes=name("crystal.amorphous_file"),
+        says=_TABLE,
+    ),
+    Flag(
+        ("-stolout*",),
+        "no effect",
+        "-stolout output.stol",
+        takes=ignored("file"),
+        default="output.stol",
+        says="this file is never written",
+    ),
+)

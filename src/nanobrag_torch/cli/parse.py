@@ -1,0 +1,202 @@
+"""argv -> Config: one pass over the words in their order, later words winning (specs: cli 1).
+
+Headers named by `-mask` and `-img` come first, in this order, so that any flag overrides them (specs: io_formats 6).
+The result holds what was said and nothing more: `settle` supplies defaults, precedence and units.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nanobrag_torch.cli.flags import FLAGS, NEVER_EXISTED, Flag
+from nanobrag_torch.cli.flags.words import is_number, looks_like_flag
+from nanobrag_torch.config import (
+    BeamConfig,
+    Config,
+    CrystalConfig,
+    DetectorConfig,
+    OutputConfig,
+    SamplingConfig,
+)
+from nanobrag_torch.errors import InputError
+
+HeaderReader = Callable[[str, str], Mapping[str, Any]]
+"""(path, `img` or `mask`) -> {configuration field (`detector.distance_mm`): value} of an SMV header."""
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "crystal": CrystalConfig,
+    "beam": BeamConfig,
+    "detector": DetectorConfig,
+    "sampling": SamplingConfig,
+    "output": OutputConfig,
+}
+_COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
+"""What holds for every command line, and only there (specs: deviations D58, D62)."""
+
+_EXACT = {s: flag for flag in FLAGS for s in flag.spellings if not s.endswith("*")}
+_PREFIX = {s[:-1]: flag for flag in FLAGS for s in flag.spellings if s.endswith("*")}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command line, understood.
+
+    Args:
+        config: what was said.
+        notes: lines for the user about words without effect.
+        spelt: for every configuration field that was set (`distance_mm`), the flag as it was spelt.
+        action: `run`, `help` or `version`.
+    """
+
+    config: Config
+    notes: tuple[str, ...] = ()
+    spelt: Mapping[str, str] = field(default_factory=dict)
+    action: str = "run"
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """What the command line says, as a `Config`.
+
+    Args:
+        argv: the words behind the program's name.
+
+    Raises:
+        InputError: an unknown word, or a missing or unsuitable value.
+        FileFormatError: a header that cannot be read.
+    """
+    return parse_line(argv).config
+
+
+def parse_line(argv: Sequence[str]) -> Parsed:
+    """What the command line says, with notes and the spelling of every field.
+
+    Help and version win over everything else on the line. Raises as `parse`. specs: cli 1.
+    """
+    for word in argv:
+        flag = find_flag(word)
+        if flag is not None and flag.action:
+            return Parsed(Config(), action=flag.action)
+    uses = list(_uses(argv))
+    said: dict[str, Any] = dict(_COMMAND_LINE)
+    spelt: dict[str, str] = {}
+    for kind in ("mask", "img"):
+        names = [use.words[0] for use in uses if use.flag.name == f"-{kind}"]
+        if names:
+            header = _read_header(names[-1], kind)
+            said |= header
+            spelt |= dict.fromkeys(map(bare, header), f"-{kind} {names[-1]}")
+    notes: list[str] = []
+    for use in uses:
+        said |= use.values
+        spelt |= dict.fromkeys(map(bare, use.values), use.word)
+        if use.flag.says:
+            notes.append(f"{use.word}: {use.flag.says}")
+        if use.note:
+            notes.append(use.note)
+    return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt)
+
+
+def find_flag(word: str) -> Flag | None:
+    """The row that a word matches: exactly first, then by the longest starred spelling; one or two dashes."""
+    word = word[1:] if word.startswith("--") else word
+    if word in _EXACT:
+        return _EXACT[word]
+    prefixes = [prefix for prefix in _PREFIX if word.startswith(prefix)]
+    return _PREFIX[max(prefixes, key=len)] if prefixes else None
+
+
+def nearest(word: str) -> str:
+    """Advice that names the known spelling closest to an unknown word."""
+    spellings = [*_EXACT, *_PREFIX]
+    found = difflib.get_close_matches("-" + word.lstrip("-"), spellings, n=1, cutoff=0.6)
+    return f"did you mean {found[0]}?" if found else "see --help for all flags"
+
+
+def bare(name: str) -> str:
+    """`distance_mm` of `detector.distance_mm`."""
+    return name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One flag on the line: the word as typed, its row, the words it took, and what they say."""
+
+    word: str
+    flag: Flag
+    words: tuple[str, ...]
+    values: Mapping[str, Any]
+    note: str = ""
+
+
+_IGNORED = Flag(("-",), "", "")
+
+
+def _uses(argv: Sequence[str]) -> Sequence[_Use]:
+    """Every flag of the line in its order, each with the words it takes."""
+    uses: list[_Use] = []
+    i = 0
+    while i < len(argv):
+        word, rest = argv[i], argv[i + 1 :]
+        flag = find_flag(word)
+        if flag is not None:
+            use = _use(word, flag, rest)
+        elif word.replace("--", "-", 1) in NEVER_EXISTED:
+            taken = tuple(rest[: bool(rest) and is_number(rest[0])])
+            text = f" and {taken[0]!r} behind it are" if taken else " is"
+            use = _Use(word, _IGNORED, taken, {}, f"warning: {word}{text} ignored: there is no such flag")
+        else:
+            raise _stray(word, uses[-1] if uses else None)
+        uses.append(use)
+        i += 1 + len(use.words)
+    return uses
+
+
+def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
+    takes = flag.takes
+    count = takes.count(rest)
+    words = tuple(rest[:count])
+    expected = f"{word} {' '.join(takes.shown)}" + (f" ({flag.unit})" if flag.unit else "")
+    cut = next((n for n, w in enumerate(words) if find_flag(w) is not None), len(words))
+    if cut < count:
+        what = f"{words[cut]!r} follows" if cut < len(words) else "nothing follows" if cut == 0 else "the line ends"
+        problem = f"{count - cut} more value{'s' if count - cut > 1 else ''} expected, but {what}"
+        raise InputError(word, problem, f"write {expected}")
+    try:
+        values = takes.values(words)
+    except ValueError as error:
+        raise InputError(word, str(error), f"write {expected}") from None
+    values = {**values, **flag.sets}
+    if flag.convention:
+        values["detector.convention"] = flag.convention
+    if flag.pivot:
+        values["detector.pivot"] = flag.pivot
+    return _Use(word, flag, words, values)
+
+
+def _stray(word: str, before: _Use | None) -> InputError:
+    """The error about a word that is no flag and no value."""
+    if looks_like_flag(word):
+        return InputError(word, "unknown flag", nearest(word))
+    advice = nearest(word) if not is_number(word) else ""
+    if before is not None:
+        took = " ".join((before.word, *before.words))
+        advice = f"{took} is complete without it" + (f"; {advice}" if advice.startswith("did") else "")
+    return InputError(repr(word), "belongs to no flag", advice or "see --help for all flags")
+
+
+def _read_header(path: str, kind: str) -> Mapping[str, Any]:
+    from nanobrag_torch.io.smv import header_values
+
+    return header_values(path, kind)
+
+
+def _config(said: Mapping[str, Any]) -> Config:
+    """The `Config` of {`component.field`: value}."""
+    parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+    for name, value in said.items():
+        part, _, own = name.partition(".")
+        parts[part][own] = value
+    return Config(**{name: make(**parts[name]) for name, make in _PARTS.items()})
