@@ -1,0 +1,51 @@
+"""The definition of the lattice sum in plain torch: differentiable to any order, the same for any chunk size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nanobrag_torch.kernels.problem import LatticeProblem
+from nanobrag_torch.kernels.shapes import AMPLITUDES
+from nanobrag_torch.numerics import fraction
+
+POINTS_AT_ONCE = 16384
+"""As many points as keep the intermediate values of one orientation in a core's cache."""
+
+
+def why_not(device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> str | None:
+    """`None`: plain torch serves every device, dtype, shape and lookup."""
+    return None
+
+
+def lattice_sum(S: Tensor, A: Tensor, N: Tensor, problem: LatticeProblem) -> Tensor:
+    """Σ_m F_cell² F_latt² [P] of the scattering vectors S [P,3] (1/Å) and the cells A [M,3,3] (Å).
+
+    h = A·S and its split into nearest integer and fraction are formed in double; from the fraction on in
+    `problem.dtype`; the sum over orientations, in their order, in double. specs: intensity 3, 4.
+    """
+    flat = problem.table.flat().to(problem.dtype)
+    count = N.to(problem.dtype)
+    tracked = (S, A, N, flat, problem.fudge, problem.reciprocal)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tracked):
+        return _points(S, A, count, flat, problem)
+    parts = [_points(part, A, count, flat, problem) for part in torch.split(S, POINTS_AT_ONCE)]
+    return torch.cat(parts) if parts else S.new_zeros(0)
+
+
+def _points(S: Tensor, A: Tensor, N: Tensor, flat: Tensor, problem: LatticeProblem) -> Tensor:
+    amplitude = AMPLITUDES[problem.shape]
+    fudge, reciprocal = problem.fudge.to(N.dtype), problem.reciprocal.to(N.dtype)
+    x, y, z = S.unbind(-1)
+    total = torch.zeros_like(x)
+    for a, b, c in A.unbind(0):
+        h, k, l = (x * v[0] + y * v[1] + z * v[2] for v in (a, b, c))
+        (h0, dh), (k0, dk), (l0, dl) = fraction(h), fraction(k), fraction(l)
+        if problem.interpolation:
+            F = problem.table.tricubic(h, k, l, flat)
+        else:
+            F = problem.table.nearest(h0, k0, l0, flat)
+        L = amplitude((dh.to(N.dtype), dk.to(N.dtype), dl.to(N.dtype)), N, fudge, reciprocal, problem.radius)
+        product = (F * L).to(total.dtype)
+        total = total + product * product
+    return total
