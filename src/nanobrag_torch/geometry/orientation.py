@@ -1,0 +1,41 @@
+"""From the cell at rest to the cell of every phi step and mosaic domain (specs: crystal 4, 6, 9, 10)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nanobrag_torch.geometry.cell import Lattice, direct_lattice, reciprocal_vectors
+from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz, rotation_matrices, turn
+
+
+def lattice_at_rest(cell: Tensor | None, reciprocal: Tensor | None, misset: Tensor, exact: bool) -> Lattice:
+    """The lattice after misset and before the spindle.
+
+    Args:
+        cell: [6] Å, rad, or `None`.
+        reciprocal: [3, 3] rows (1/Å) of an orientation matrix, or `None`; it wins over the cell's orientation.
+        misset: [3] angles (rad) about lab x, y, z.
+        exact: which law makes the default orientation (specs: deviations, D26).
+    """
+    if reciprocal is None:
+        if cell is None:
+            raise ValueError("a lattice needs a cell or a matrix")
+        reciprocal = reciprocal_vectors(cell, exact)
+    return direct_lattice(rotate_xyz(reciprocal, misset), cell)
+
+
+def phi_angles(start: Tensor, step: Tensor, steps: int) -> Tensor:
+    """Spindle angles [T] (rad): the start of each step."""
+    return start + step * torch.arange(steps, dtype=start.dtype, device=start.device)
+
+
+def domain_cells(direct: Tensor, axis: Tensor, phi: Tensor, domain_axes: Tensor, domain_angles: Tensor) -> Tensor:
+    """Cell vectors [T*M, 3, 3] (rows a, b, c, Å) of every phi step and mosaic domain, phi outermost.
+
+    Shapes: `direct` [3, 3]; spindle `axis` [3]; `phi` [T]; `domain_axes` [M, 3]; `domain_angles` [M] (rad).
+    """
+    turned = rotate_about(direct.expand(len(phi), 3, 3), axis, phi[:, None].expand(-1, 3))
+    matrices = rotation_matrices(domain_axes, domain_angles)
+    cells = turn(matrices[None, :, None], turned[:, None])
+    return cells.reshape(-1, 3, 3)

@@ -1,0 +1,20 @@
+"""The polarization factor (specs: intensity 5)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nanobrag_torch.geometry.vectors import cross, dot
+from nanobrag_torch.numerics import normalise
+
+
+def polarization_factor(directions: Tensor, incident: Tensor, axis: Tensor, kahn: Tensor) -> Tensor:
+    """p = ½(1 + c² - K[(d·E)² - (d·B)²]) with c = i·d, B = normalise(p×i), E = normalise(i×B); [P].
+
+    Shapes: `directions` [P, 3], `incident` [3], polarization `axis` [3], Kahn's factor `kahn` [].
+    """
+    magnetic = normalise(cross(axis, incident))
+    electric = normalise(cross(incident, magnetic))
+    cosine = dot(directions, incident)
+    along, across = dot(directions, electric), dot(directions, magnetic)
+    return 0.5 * (1.0 + cosine * cosine - kahn * (along * along - across * across))

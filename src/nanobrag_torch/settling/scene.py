@@ -1,0 +1,145 @@
+"""`settle`: a configuration becomes an experiment."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from nanobrag_torch.config import Config
+from nanobrag_torch.errors import InputError, LegacyDefectWarning, NanobragWarning
+from nanobrag_torch.geometry.vectors import vector
+from nanobrag_torch.legacy_random import LegacyRandom
+from nanobrag_torch.models import Detector, Experiment
+from nanobrag_torch.models.experiment import Note
+from nanobrag_torch.numerics import normalise
+from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
+from nanobrag_torch.settling.checks import check
+from nanobrag_torch.settling.crystal import settle_crystal
+from nanobrag_torch.settling.detector import settle_detector, settled_convention
+from nanobrag_torch.settling.inputs import read_inputs
+from nanobrag_torch.settling.sampling import (
+    oversample_notes,
+    reciprocal_pixel_size,
+    recommended_oversample,
+    settle_sampling,
+    settle_scan,
+)
+from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
+
+if TYPE_CHECKING:
+    from nanobrag_torch.settling.inputs import Inputs
+
+PHYSICS = ("nanobragg", "exact")
+
+
+def settle(config: Config, physics: str = "exact", inputs: Inputs | None = None) -> Experiment:
+    """Supply every default, auto-selection and unit: a complete scene, ready to render.
+
+    Args:
+        config: what was said; tensors in it stay in their graphs.
+        physics: `exact`, or `nanobragg` for the C program's physics with its defects (specs: deviations, section F).
+        inputs: the files that `config` names, when they were read before.
+
+    Raises:
+        InputError: a value that cannot be used.
+        FileFormatError: a file that cannot be read.
+
+    Warns:
+        NanobragWarning: a choice that the user may not expect; `LegacyDefectWarning` for a defect of the C program
+        that takes part in this scene.
+    """
+    if physics not in PHYSICS:
+        raise InputError("physics", f"{physics!r} is not known", f"use one of {', '.join(PHYSICS)}")
+    check(config)
+    inputs = read_inputs(config) if inputs is None else inputs
+    experiment = _settled(config, inputs, physics)
+    for note in experiment.notes:
+        if note.warns:
+            kind = (
+                LegacyDefectWarning(note.identifier, note.text)
+                if note.stage == "defect"
+                else NanobragWarning(note.text)
+            )
+            warnings.warn(kind, stacklevel=2)
+    return experiment
+
+
+def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
+    exact = physics == "exact"
+    generator = LegacyRandom()
+    convention = settled_convention(config.detector, config.beam, config.sampling)
+    wavelength = settled_wavelength(config.beam)
+    direction = normalise(vector(convention.beam))
+    detector = settle_detector(config.detector, convention, direction, exact)
+    beam = settle_beam(config.beam, inputs, convention, exact)
+    crystal_said = config.crystal
+    if exact and crystal_said.misset_random and crystal_said.misset_seed is None:
+        crystal_said = replace(crystal_said, misset_seed=config.output.noise_seed)
+    crystal = settle_crystal(crystal_said, config.beam, inputs, wavelength, generator, exact)
+    scan = settle_scan(config.sampling, convention)
+    extents = crystal.facts["extents"]
+    advice = [
+        _advice(detector.detector, i, direction, wavelength, extents, exact)
+        for i in range(len(detector.detector.panels))
+    ]
+    recommended, reciprocal_pixel = max(advice)
+    sampling = settle_sampling(config.sampling, inputs, detector.detector, recommended, exact)
+    notes = [
+        *detector.notes,
+        *beam.notes,
+        *crystal.notes,
+        *oversample_notes(config.sampling, sampling.oversample, recommended, float(extents.max()), reciprocal_pixel),
+    ]
+    facts: dict[str, Any] = {**detector.facts, **beam.facts, **crystal.facts}
+    facts |= {"recommended": recommended, "generator": generator, "config": config}
+    experiment = Experiment(
+        crystal=crystal.crystal,
+        scan=scan,
+        beam=beam.beam,
+        detector=detector.detector,
+        sampling=sampling,
+        physics=physics,
+        facts=facts,
+    )
+    return replace(experiment, notes=(*notes, *_scene_notes(experiment)))
+
+
+def _advice(
+    detector: Detector, index: int, direction: Tensor, wavelength: Tensor, extents: Tensor, exact: bool
+) -> tuple[int, float]:
+    """Recommended oversampling of a panel, and λ d/p in Å."""
+    panel = detector.panels[index]
+    distance = panel_frame_of(panel, direction, exact).distance.detach()
+    args = (wavelength.detach(), distance, panel.pixel_size.detach())
+    return recommended_oversample(extents, *args), reciprocal_pixel_size(*args)
+
+
+def _scene_notes(experiment: Experiment) -> list[Note]:
+    """Defects of the C program that depend on several components (specs: deviations, section F)."""
+    if experiment.physics == "exact":
+        return []
+    notes = []
+    crystal, sampling = experiment.crystal, experiment.sampling
+    if float(crystal.water.detach()) > 0.0:
+        scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * float(experiment.beam.fluence.detach()) / experiment.steps
+        text = (
+            f"the background is {scale:g} times what the water scatters (it is scaled twice and divided by the steps)"
+        )
+        notes.append(Note("defect", f"{text}; use the exact physics for the true one", True, "D29"))
+        if sampling.dmin > 0.0:
+            text = "pixels whose samples are all cut by -dmin lose their background; use the exact physics to keep it"
+            notes.append(Note("defect", text, True, "D54"))
+    if crystal.shape in ("gauss", "tophat"):
+        text = (
+            f"{crystal.shape} spots have a width that depends on the product of the cell counts and on the cell edge; "
+            "use the exact physics for widths of 1/N"
+        )
+        notes.append(Note("defect", text, True, "D27"))
+    if experiment.detector.point_pixel:
+        text = "-point_pixel leaves the pixel area out: values are 1/(pixel size)^2 larger; use the exact physics to have it"
+        notes.append(Note("defect", text, True, "D46"))
+    return notes

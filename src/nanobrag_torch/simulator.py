@@ -1,0 +1,135 @@
+"""`Simulator`: an experiment and a way to compute become an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanobrag_torch.errors import BackendUnavailable, InputError
+from nanobrag_torch.image import Image
+from nanobrag_torch.models import Experiment
+from nanobrag_torch.plan import DEFAULT_BUDGET
+from nanobrag_torch.render import Way, pixel_scene, scaled, sums
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+class Simulator:
+    """Renders an experiment.
+
+    Args:
+        experiment: the settled scene.
+        backend: name of a kernel backend, or `None` for the best that can serve.
+        device: torch device, or its name; `None` = CPU.
+        dtype: `torch.float64` (default), or `torch.float32` for single precision behind a double phase.
+        memory: bytes that a render may use beyond its inputs and its image.
+
+    Raises:
+        BackendUnavailable: the backend, device or dtype cannot serve; the message says why and what would.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        backend: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str | None = None,
+        memory: int = DEFAULT_BUDGET,
+    ) -> None:
+        self.experiment = experiment
+        self.way = Way(_device(device), _dtype(dtype), backend, memory)
+
+    def run(
+        self,
+        pixels: Tensor | None = None,
+        *,
+        solid_angle: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Image:
+        """Render the region (without the masked pixels), or the pixels of a list.
+
+        Args:
+            pixels: integer [P, 2] (slow, fast), or [P, 3] (panel, slow, fast); `None` = all of the region.
+            solid_angle: also sum the solid angles, for `Image.statistics`.
+            progress: called with the number of pixels done since its last call.
+
+        Returns:
+            The image, in photons; differentiable in every tensor of the experiment that requires a gradient.
+
+        Raises:
+            InputError: a pixel outside the detector.
+        """
+        experiment = self.experiment
+        way = Way(self.way.device, self.way.dtype, self.way.backend, self.way.budget, progress)
+        lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
+        values, angles = [], 0.0
+        for index, chosen in enumerate(lists):
+            scene = pixel_scene(experiment, index)
+            panel = experiment.detector.panels[index]
+            count = panel.pixels_f * panel.pixels_s
+            result = sums(scene, chosen, count, way, solid_angle)
+            values.append(scaled(experiment, result))
+            if result.solid_angle is not None:
+                angles += float(result.solid_angle.detach().sum())
+        return Image(experiment, tuple(values), tuple(lists), angles if solid_angle else None)
+
+
+def pixel_lists(experiment: Experiment) -> list[Tensor | None]:
+    """Per panel, indices [P] of the pixels in the region and not masked, in raster order; `None` = all of them."""
+    lists: list[Tensor | None] = []
+    masks = experiment.sampling.masks
+    xmin, xmax, ymin, ymax = experiment.sampling.roi
+    for index, panel in enumerate(experiment.detector.panels):
+        chosen = np.zeros((panel.pixels_s, panel.pixels_f), dtype=bool)
+        chosen[max(ymin, 0) : ymax + 1, max(xmin, 0) : xmax + 1] = True
+        if masks is not None:
+            chosen &= masks[index]
+        whole = bool(chosen.all())
+        lists.append(None if whole else torch.from_numpy(np.flatnonzero(chosen)))
+    return lists
+
+
+def _split_by_panel(experiment: Experiment, pixels: Tensor) -> list[Tensor | None]:
+    panels = experiment.detector.panels
+    if pixels.ndim != 2 or pixels.shape[1] not in (2, 3) or pixels.is_floating_point():
+        raise InputError("pixels", f"shape {tuple(pixels.shape)} of {pixels.dtype}", "give integers [P, 2] or [P, 3]")
+    if pixels.shape[1] == 2:
+        if len(panels) > 1:
+            raise InputError("pixels", "the detector has several panels", "give (panel, slow, fast)")
+        pixels = torch.cat([torch.zeros_like(pixels[:, :1]), pixels], dim=1)
+    lists: list[Tensor | None] = []
+    for index, panel in enumerate(panels):
+        _, slow, fast = pixels[pixels[:, 0] == index].unbind(1)
+        if bool(((slow < 0) | (slow >= panel.pixels_s) | (fast < 0) | (fast >= panel.pixels_f)).any()):
+            raise InputError(
+                "pixels", f"a pixel lies outside panel {index}", f"it has {panel.pixels_s} x {panel.pixels_f}"
+            )
+        lists.append((slow * panel.pixels_f + fast).to(torch.int64))
+    if sum(len(chosen) for chosen in lists if chosen is not None) != len(pixels):
+        raise InputError("pixels", "a panel number outside the detector", f"there are {len(panels)} panels")
+    return lists
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    if device is None:
+        return torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise BackendUnavailable(str(device), "is not a torch device; use cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(str(device), "torch finds no CUDA device here; use -device cpu")
+    return chosen
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float64
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen not in DTYPES.values():
+        raise BackendUnavailable(str(dtype), "is not a precision of this program; use float64 or float32")
+    return chosen
