@@ -28,6 +28,10 @@ class InputError(NanobragError, ValueError):
         super().__init__(f"{field}: {problem}" + (f"; {advice}" if advice else ""))
 
 
+class UsageError(InputError):
+    """Something is missing without which nothing can be drawn: the command line shows its usage as well."""
+
+
 class FileFormatError(NanobragError, ValueError):
     """A file cannot be read, or its content is not what it should be.
 
