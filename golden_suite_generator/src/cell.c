@@ -31,21 +31,19 @@ Basis reciprocal_from_cell(const double cell[6], double *volume)
     };
 }
 
-static double angle_between(Vec p, Vec q, double axis_times_volume)
+/* Angle at which p and q meet, from the length of the dual of the third axis; negative in a left-handed cell. */
+static double angle_between(Vec p, Vec q, Vec dual, double volume)
 {
     double size = length(p) * length(q);
-    return atan2(axis_times_volume / size, dot(p, q) / size) * DEGREES_PER_RADIAN;
+    return atan2(length(dual) * volume / size, dot(p, q) / size) * DEGREES_PER_RADIAN;
 }
 
-void cell_numbers(const Basis *basis, double volume, double cell[6])
+void cell_numbers(const Basis *basis, const Basis *dual, double volume, double cell[6])
 {
-    Vec a = basis->a, b = basis->b, c = basis->c;
-    double sign = volume < 0.0 ? -1.0 : 1.0;
-    cell[0] = length(a);
-    cell[1] = length(b);
-    cell[2] = length(c);
-    /* sine of the angle between two axes = (dual length) x (volume) / (their lengths) */
-    cell[3] = angle_between(b, c, sign * length(cross(b, c)));
-    cell[4] = angle_between(c, a, sign * length(cross(c, a)));
-    cell[5] = angle_between(a, b, sign * length(cross(a, b)));
+    cell[0] = length(basis->a);
+    cell[1] = length(basis->b);
+    cell[2] = length(basis->c);
+    cell[3] = angle_between(basis->b, basis->c, dual->a, volume);
+    cell[4] = angle_between(basis->c, basis->a, dual->b, volume);
+    cell[5] = angle_between(basis->a, basis->b, dual->c, volume);
 }

@@ -97,8 +97,8 @@ static void print_cell(const Basis *direct, const Basis *reciprocal, double volu
                        const double said[6], bool has_matrix)
 {
     double cell[6], recip[6];
-    cell_numbers(direct, volume, cell);
-    cell_numbers(reciprocal, volume, recip);
+    cell_numbers(direct, reciprocal, volume, cell);
+    cell_numbers(reciprocal, direct, 1.0 / volume, recip);
     printf("Unit Cell: %g %g %g %g %g %g\n", cell[0], cell[1], cell[2], cell[3], cell[4], cell[5]);
     printf("Recp Cell: %g %g %g %g %g %g\n", recip[0], recip[1], recip[2], recip[3], recip[4], recip[5]);
     printf("volume = %g A^3\n", volume);

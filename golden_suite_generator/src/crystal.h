@@ -40,6 +40,6 @@ int settle_oversample(const Crystal *crystal, const Request *request, double wav
 
 /* cell.c: default orientation of a cell, its volume, and the six numbers of a basis. */
 Basis reciprocal_from_cell(const double cell[6], double *volume);
-void cell_numbers(const Basis *basis, double volume, double cell[6]);
+void cell_numbers(const Basis *basis, const Basis *dual, double volume, double cell[6]);
 
 #endif
