@@ -7,7 +7,7 @@ The result holds what was said and nothing more: `settle` supplies defaults, pre
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,7 @@ from nanobrag_torch.config import (
 )
 from nanobrag_torch.errors import InputError
 
-HeaderReader = Callable[[str, str], Mapping[str, Any]]
-"""(path, `img` or `mask`) -> {configuration field (`detector.distance_mm`): value} of an SMV header."""
-
-_PARTS: dict[str, Callable[..., Any]] = {
+_PARTS: dict[str, type[Any]] = {
     "crystal": CrystalConfig,
     "beam": BeamConfig,
     "detector": DetectorConfig,
@@ -35,6 +32,8 @@ _PARTS: dict[str, Callable[..., Any]] = {
 }
 _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 """What holds for every command line, and only there (specs: deviations D58, D62)."""
+
+_PART_OF = {name: part for part, kind in _PARTS.items() for name in kind.__dataclass_fields__}
 
 _EXACT = {s: flag for flag in FLAGS for s in flag.spellings if not s.endswith("*")}
 _PREFIX = {s[:-1]: flag for flag in FLAGS for s in flag.spellings if s.endswith("*")}
@@ -82,13 +81,13 @@ def parse_line(argv: Sequence[str]) -> Parsed:
     uses = list(_uses(argv))
     said: dict[str, Any] = dict(_COMMAND_LINE)
     spelt: dict[str, str] = {}
+    notes: list[str] = []
     for kind in ("mask", "img"):
         names = [use.words[0] for use in uses if use.flag.name == f"-{kind}"]
         if names:
-            header = _read_header(names[-1], kind)
+            header = _header(names[-1], kind, notes)
             said |= header
             spelt |= dict.fromkeys(map(bare, header), f"-{kind} {names[-1]}")
-    notes: list[str] = []
     for use in uses:
         said |= use.values
         spelt |= dict.fromkeys(map(bare, use.values), use.word)
@@ -96,6 +95,7 @@ def parse_line(argv: Sequence[str]) -> Parsed:
             notes.append(f"{use.word}: {use.flag.says}")
         if use.note:
             notes.append(use.note)
+    _drop_beaten_distance(said, spelt)
     return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt)
 
 
@@ -161,7 +161,13 @@ def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
     expected = f"{word} {' '.join(takes.shown)}" + (f" ({flag.unit})" if flag.unit else "")
     cut = next((n for n, w in enumerate(words) if find_flag(w) is not None), len(words))
     if cut < count:
-        what = f"{words[cut]!r} follows" if cut < len(words) else "nothing follows" if cut == 0 else "the line ends"
+        what = (
+            f"{words[cut]!r} follows"
+            if cut < len(words)
+            else "nothing follows"
+            if cut == 0
+            else "the line ends"
+        )
         problem = f"{count - cut} more value{'s' if count - cut > 1 else ''} expected, but {what}"
         raise InputError(word, problem, f"write {expected}")
     try:
@@ -187,10 +193,20 @@ def _stray(word: str, before: _Use | None) -> InputError:
     return InputError(repr(word), "belongs to no flag", advice or "see --help for all flags")
 
 
-def _read_header(path: str, kind: str) -> Mapping[str, Any]:
-    from nanobrag_torch.io.smv import header_values
+def _header(path: str, kind: str, notes: list[str]) -> dict[str, Any]:
+    """{`component.field`: value} of a header; two-theta has no effect (specs: io_formats 6, deviations D36)."""
+    from nanobrag_torch.io.smv import read_smv_header
 
-    return header_values(path, kind)
+    facts = read_smv_header(path)
+    if facts.twotheta:
+        notes.append(f"warning: {path}: TWOTHETA={facts.twotheta:g} of the header has no effect; give -twotheta")
+    return {f"{_PART_OF[name]}.{name}": value for name, value in facts.values(kind).items()}
+
+
+def _drop_beaten_distance(said: dict[str, Any], spelt: dict[str, str]) -> None:
+    """Forget a header's DISTANCE that a close distance overrides, so that nobody is told of a conflict."""
+    if spelt.get("close_distance_mm") and spelt.get("distance_mm", "").startswith(("-img ", "-mask ")):
+        del said["detector.distance_mm"], spelt["distance_mm"]
 
 
 def _config(said: Mapping[str, Any]) -> Config:

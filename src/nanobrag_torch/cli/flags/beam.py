@@ -74,7 +74,9 @@ BEAM = (
     ),
     *_sweep("hdiv", "horizontal"),
     *_sweep("vdiv", "vertical"),
-    _count("-divsteps", "number of horizontal and of vertical directions", "beam.hdiv_steps", "beam.vdiv_steps"),
+    _count(
+        "-divsteps", "number of horizontal and of vertical directions", "beam.hdiv_steps", "beam.vdiv_steps"
+    ),
     _divergence("round", "leave out directions outside an ellipse"),
     _divergence("square", "keep all directions"),
     Flag(
@@ -93,8 +95,16 @@ BEAM = (
         {"beam.polarization": False},
         sets={"beam.polarization": False},
     ),
-    _real("-fluence", "beam.fluence", 1e24, "photons per area; -flux overrides it", "photons/m²", "1.25932e+29"),
-    _real("-flux", "beam.flux", 1e12, "photon rate; with -exposure and -beamsize it gives the fluence", "photons/s"),
+    _real(
+        "-fluence", "beam.fluence", 1e24, "photons per area; -flux overrides it", "photons/m²", "1.25932e+29"
+    ),
+    _real(
+        "-flux",
+        "beam.flux",
+        1e12,
+        "photon rate; with -exposure and -beamsize it gives the fluence",
+        "photons/s",
+    ),
     _real("-exposure", "beam.exposure_s", 0.1, "exposure time", "s", "1"),
     _real(
         "-beamsize",
@@ -104,7 +114,9 @@ BEAM = (
         "mm",
         "0.1",
     ),
-    _real("-water", "crystal.water_um", 10.0, "edge of the water droplet that makes the background", "µm", "0"),
+    _real(
+        "-water", "crystal.water_um", 10.0, "edge of the water droplet that makes the background", "µm", "0"
+    ),
     Flag(
         ("-source_weights",),
         "use the weights of the source file, which are ignored otherwise",

@@ -10,7 +10,13 @@ _PIXELS = ("detector.pixels_f", "detector.pixels_s")
 
 
 def _real(
-    spelling: str, field: str, example: float, text: str, unit: str = "mm", default: str = "", pivot: str | None = None
+    spelling: str,
+    field: str,
+    example: float,
+    text: str,
+    unit: str = "mm",
+    default: str = "",
+    pivot: str | None = None,
 ) -> Flag:
     field = f"detector.{field}"
     return Flag(
@@ -74,8 +80,18 @@ def _vector(spelling: str, field: str, value: tuple[float, float, float], defaul
 
 
 DETECTOR = (
-    _real("-distance", "distance_mm", 80.0, "distance along the beam; a close distance overrides it", "mm", "100", "BEAM"),
-    _real("-close_distance", "close_distance_mm", 80.0, "distance along the detector normal", "mm", "", "SAMPLE"),
+    _real(
+        "-distance",
+        "distance_mm",
+        80.0,
+        "distance along the beam; a close distance overrides it",
+        "mm",
+        "100",
+        "BEAM",
+    ),
+    _real(
+        "-close_distance", "close_distance_mm", 80.0, "distance along the detector normal", "mm", "", "SAMPLE"
+    ),
     _length(("-detsize",), "length of both edges of the detector", *_SIZE),
     _length(("-detsize_f*",), "length along the fast axis", _SIZE[0]),
     _length(("-detsize_s*",), "length along the slow axis", _SIZE[1]),
@@ -84,14 +100,50 @@ DETECTOR = (
     _pixels(("-detpixels_s*", "-detpixels_y*"), "pixels along the slow axis", _PIXELS[1]),
     _real("-pixel*", "pixel_mm", 0.2, "edge of a pixel", "mm", "0.1"),
     _real(
-        "-Xbeam*", "Xbeam_mm", 51.2, "beam centre; along the slow axis in MOSFLM and DENZO", "mm", "by convention", "BEAM"
+        "-Xbeam*",
+        "Xbeam_mm",
+        51.2,
+        "beam centre; along the slow axis in MOSFLM and DENZO",
+        "mm",
+        "by convention",
+        "BEAM",
     ),
     _real(
-        "-Ybeam*", "Ybeam_mm", 51.2, "beam centre; along the fast axis in MOSFLM and DENZO", "mm", "by convention", "BEAM"
+        "-Ybeam*",
+        "Ybeam_mm",
+        51.2,
+        "beam centre; along the fast axis in MOSFLM and DENZO",
+        "mm",
+        "by convention",
+        "BEAM",
     ),
-    _real("-Xclose*", "Xclose_mm", 51.2, "point closest to the sample, fast axis (custom only)", "mm", "", "SAMPLE"),
-    _real("-Yclose*", "Yclose_mm", 51.2, "point closest to the sample, slow axis (custom only)", "mm", "", "SAMPLE"),
-    _real("-ORGX*", "ORGX", 512.5, "XDS origin, fast axis; pixel centres are whole numbers from 1", "pixels", "", "SAMPLE"),
+    _real(
+        "-Xclose*",
+        "Xclose_mm",
+        51.2,
+        "point closest to the sample, fast axis (custom only)",
+        "mm",
+        "",
+        "SAMPLE",
+    ),
+    _real(
+        "-Yclose*",
+        "Yclose_mm",
+        51.2,
+        "point closest to the sample, slow axis (custom only)",
+        "mm",
+        "",
+        "SAMPLE",
+    ),
+    _real(
+        "-ORGX*",
+        "ORGX",
+        512.5,
+        "XDS origin, fast axis; pixel centres are whole numbers from 1",
+        "pixels",
+        "",
+        "SAMPLE",
+    ),
     _real("-ORGY*", "ORGY", 512.5, "XDS origin, slow axis", "pixels", "", "SAMPLE"),
     Flag(
         ("-pivot",),
@@ -110,9 +162,17 @@ DETECTOR = (
     _vector("-sdet_vector", "detector.sdet_vector", (0.0, 1.0, 0.0), "0 -1 0", "slow axis"),
     _vector("-odet_vector", "detector.odet_vector", (0.0, 0.0, 1.0), "1 0 0", "normal, of length 1 exactly"),
     _vector("-beam_vector", "beam.beam_vector", (0.0, 0.0, 1.0), "1 0 0", "direction of the beam"),
-    _vector("-polar_vector", "beam.polar_vector", (1.0, 0.0, 0.0), "0 0 1", "direction of the electric field"),
+    _vector(
+        "-polar_vector", "beam.polar_vector", (1.0, 0.0, 0.0), "0 0 1", "direction of the electric field"
+    ),
     _vector("-spindle_axis", "sampling.spindle_axis", (1.0, 0.0, 0.0), "0 0 1", "axis of the spindle"),
-    _vector("-twotheta_axis", "detector.twotheta_axis", (0.0, 0.0, 1.0), "0 1 0", "axis of -twotheta, a unit vector"),
+    _vector(
+        "-twotheta_axis",
+        "detector.twotheta_axis",
+        (0.0, 0.0, 1.0),
+        "0 1 0",
+        "axis of -twotheta, a unit vector",
+    ),
     Flag(
         ("-pix0_vector*",),
         "selects the custom convention; the values have no effect (see -pix0_override_mm)",
@@ -131,10 +191,22 @@ DETECTOR = (
         unit="mm",
         extension=True,
     ),
-    _real("-twotheta", "twotheta_deg", 10.0, "swing of the detector about the two-theta axis", "degrees", "0", "SAMPLE"),
+    _real(
+        "-twotheta",
+        "twotheta_deg",
+        10.0,
+        "swing of the detector about the two-theta axis",
+        "degrees",
+        "0",
+        "SAMPLE",
+    ),
     _real("-detector_rotx*", "rotx_deg", 5.0, "rotation of the detector about lab x", "degrees", "0"),
-    _real("-detector_roty*", "roty_deg", 5.0, "rotation of the detector about lab y, after x", "degrees", "0"),
-    _real("-detector_rotz*", "rotz_deg", 5.0, "rotation of the detector about lab z, after y", "degrees", "0"),
+    _real(
+        "-detector_roty*", "roty_deg", 5.0, "rotation of the detector about lab y, after x", "degrees", "0"
+    ),
+    _real(
+        "-detector_rotz*", "rotz_deg", 5.0, "rotation of the detector about lab z, after y", "degrees", "0"
+    ),
     Flag(
         ("-curved_det*",),
         "all pixels at the same distance from the sample; one number behind it is skipped",
