@@ -237,9 +237,7 @@ def misset_angles(matrix: Array) -> Array:
 def random_misset(generator: LegacyRandom, stream: Stream, *, uniform: bool = False) -> Array:
     """The misset angles [3] in rad of `-misset random` (specs: crystal 4); `uniform` is the exact mode's."""
     draw = (
-        uniform_rotation_draws(generator, stream)
-        if uniform
-        else rotation_draws(generator, stream, RANDOM_MISSET_CAP)
+        uniform_rotation_draws(generator, stream) if uniform else rotation_draws(generator, stream, RANDOM_MISSET_CAP)
     )
     return misset_angles(rotation_matrix(draw.axis, draw.angle))
 

@@ -1,8 +1,11 @@
-"""Numbers as text, the way C's printf writes them."""
+"""Numbers as text: written the way C's printf does, read strictly."""
 
 from __future__ import annotations
 
+import re
 from typing import SupportsFloat
+
+_REAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
 
 
 def g(value: SupportsFloat) -> str:
@@ -13,3 +16,14 @@ def g(value: SupportsFloat) -> str:
 def c_format(template: str, *values: object) -> str:
     """`template` with printf directives filled in; Python's `%` operator agrees with C for e, f, g, d and s."""
     return template % values
+
+
+def real(word: str) -> float:
+    """The number that a whole word writes in decimal; `nan` and `inf` are read, for the caller to judge.
+
+    Raises:
+        ValueError: the word is anything else (`12abc`, `1_000`, `0x10`).
+    """
+    if _REAL.fullmatch(word) is None:
+        raise ValueError(f"{word!r} is not a number")
+    return float(word)

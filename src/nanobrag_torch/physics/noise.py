@@ -92,9 +92,7 @@ def noise_image(
     return chosen(np.ascontiguousarray(image, dtype=np.float32), window, adc, generator, stream)
 
 
-def draw_natively(
-    image: Floats, window: Region, adc: float, generator: LegacyRandom, stream: Stream
-) -> NoiseImage:
+def draw_natively(image: Floats, window: Region, adc: float, generator: LegacyRandom, stream: Stream) -> NoiseImage:
     """The noise of a half-open window, drawn by csrc/legacy_noise.c; needs its library."""
     library = native.load("nanobrag_noise")
     if library is None:
@@ -124,9 +122,7 @@ def draw_natively(
     return NoiseImage(counts, photons.value, overloads.value)
 
 
-def draw_in_python(
-    image: Floats, window: Region, adc: float, generator: LegacyRandom, stream: Stream
-) -> NoiseImage:
+def draw_in_python(image: Floats, window: Region, adc: float, generator: LegacyRandom, stream: Stream) -> NoiseImage:
     """The twin of `draw_natively`: the same counts, about a hundred times slower."""
     x0, x1, y0, y1 = window
     counts = np.zeros(image.shape, dtype=np.uint16)
@@ -159,9 +155,7 @@ def grey_scale(scale: float | None, rmsd: float, integer: float) -> float:
     return 250.0 / (5.0 * rmsd) if rmsd > 0.0 else integer
 
 
-def integer_image(
-    image: Floats, scale: float, *, adc: float = DEFAULT_ADC, roi: Region | None = None
-) -> Counts:
+def integer_image(image: Floats, scale: float, *, adc: float = DEFAULT_ADC, roi: Region | None = None) -> Counts:
     """Counts floor(float32(x·scale + adc + 0.5)) of an image [slow, fast], 0 outside the region (io_formats 2).
 
     x·scale + adc is limited to 0..65535 in double precision; NaN gives 0.

@@ -14,6 +14,7 @@
 #define DIVISOR 67108864
 #define WARM_UP 8
 #define PI 3.14159265358979323846
+#define KNOWN 4096
 
 typedef struct {
     int64_t table[TABLE_SIZE];
@@ -23,9 +24,10 @@ typedef struct {
     float spare;
 } noise_state;
 
-/* Constants of the rejection method for the mean they belong to. */
+/* What the rejection method remembers: the constants of its last mean, and ln Gamma(n+1) of small n (0 = not yet). */
 typedef struct {
     float mean, root, log_mean, log_peak;
+    float log_factorial[KNOWN];
 } rejection;
 
 static inline float uniform(noise_state *s)
@@ -77,6 +79,16 @@ static float log_gamma(float argument)
     return (float)(-t + log(2.5066282746310005 * series / x));
 }
 
+static inline float log_factorial(rejection *r, float n)
+{
+    if (!(n < KNOWN))
+        return log_gamma((float)((double)n + 1.0));
+    float *known = &r->log_factorial[(int)n];
+    if (*known == 0.0f)
+        *known = log_gamma((float)((double)n + 1.0));
+    return *known;
+}
+
 static float poisson_rejection(noise_state *s, float mean, rejection *r)
 {
     if (mean != r->mean) {
@@ -96,7 +108,7 @@ static float poisson_rejection(noise_state *s, float mean, rejection *r)
         } while (n < 0.0f);
         n = (float)floor((double)n);
         float product = n * r->log_mean;
-        float exponent = product - log_gamma((float)((double)n + 1.0));
+        float exponent = product - log_factorial(r, n);
         exponent = exponent - r->log_peak;
         float square = y * y;
         t = (float)(0.9 * (1.0 + (double)square) * exp((double)exponent));
@@ -126,7 +138,7 @@ void nanobrag_noise_image(const float *image, int64_t pixels_f, int64_t x0, int6
                           double adc, uint16_t *counts, noise_state *state, double *photons, int64_t *overloads)
 {
     noise_state local = *state;
-    rejection constants = {-1.0f, 0.0f, 0.0f, 0.0f};
+    rejection constants = {.mean = -1.0f};
     double total = 0.0;
     int64_t over = 0;
     for (int64_t y = y0; y < y1; y++)

@@ -1,0 +1,145 @@
+"""Every file that a configuration names, read once; free of torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanobrag_torch.config import Config, CrystalConfig
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.fdump import read_dump, write_dump
+from nanobrag_torch.io.hkl import ReflectionGrid, read_hkl
+from nanobrag_torch.io.mosflm_matrix import read_matrix
+from nanobrag_torch.io.smv import HeaderFacts, Mask, read_mask, read_smv_header
+from nanobrag_torch.io.sourcefile import read_sources
+
+DEFAULT_DUMP = "Fdump.bin"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the files hold; `None` = no such file is named.
+
+    Args:
+        matrix: [3, 3] of the matrix file: rows x, y, z, columns a*, b*, c*, times wavelength.
+        grid: amplitudes of the reflection file or the dump.
+        grid_file: the name of the file they come from.
+        grid_from_dump: whether that is a dump.
+        sources: [Q, 5] x, y, z (m), weight, wavelength (m); NaN = missing.
+        mask: bool [slow, fast] of the mask file, False = pixel to skip.
+        image_header: the header of the file behind `-img`.
+        mask_header: the header of the mask file.
+    """
+
+    matrix: NDArray[np.float64] | None = None
+    grid: ReflectionGrid | None = None
+    grid_file: str | None = None
+    grid_from_dump: bool = False
+    sources: NDArray[np.float64] | None = None
+    mask: NDArray[np.bool_] | None = None
+    image_header: HeaderFacts | None = None
+    mask_header: HeaderFacts | None = None
+
+
+def read_inputs(config: Config) -> Inputs:
+    """Read every file that `config` names.
+
+    A reflection file counts before a dump; a dump is read if the configuration asks for it and it exists
+    (specs: structure_factors 1). A table made in Python takes the place of both.
+
+    Raises:
+        FileFormatError: names the file and line: missing, malformed, or numbers that are not finite.
+        InputError: the mask does not fit the detector.
+    """
+    crystal, sampling = config.crystal, config.sampling
+    grid_file, from_dump = _grid_file(crystal)
+    grid = None
+    if grid_file is not None:
+        read = read_dump if from_dump else read_hkl
+        grid = read(grid_file, _number(crystal.default_F))
+    mask = None if sampling.mask_file is None else read_mask(sampling.mask_file)
+    if mask is not None:
+        _check_mask_size(config, mask)
+    return Inputs(
+        matrix=None if crystal.matrix_file is None else read_matrix(crystal.matrix_file),
+        grid=grid,
+        grid_file=grid_file,
+        grid_from_dump=from_dump,
+        sources=None if config.beam.source_file is None else read_sources(config.beam.source_file),
+        mask=None if mask is None else mask.keep,
+        image_header=None if config.output.header_file is None else read_smv_header(config.output.header_file),
+        mask_header=None if mask is None else mask.header,
+    )
+
+
+def dump_file(crystal: CrystalConfig) -> str:
+    """The name of the dump, `Fdump.bin` in the working directory unless another was said."""
+    return crystal.dump_file or DEFAULT_DUMP
+
+
+def has_amplitudes(crystal: CrystalConfig) -> bool:
+    """Whether there is any source of amplitudes; without one the command line shows its usage (specs: deviations D)."""
+    return (
+        crystal.structure_factors is not None
+        or crystal.model_file is not None
+        or _grid_file(crystal)[0] is not None
+        or _number(crystal.default_F) != 0.0
+    )
+
+
+def write_dump_for(config: Config, inputs: Inputs) -> str | None:
+    """Write the dump that a run with a reflection file leaves for the next one, if `config` uses dumps.
+
+    Returns:
+        The dump's name if it was written; `None` if none was due.
+
+    Raises:
+        InputError: it could not be written; the command line makes a warning of it (specs: structure_factors 2).
+    """
+    due = config.crystal.use_dump and inputs.grid is not None and not inputs.grid_from_dump
+    if not due or inputs.grid is None:
+        return None
+    name = dump_file(config.crystal)
+    write_dump(name, inputs.grid, field="-dump")
+    return name
+
+
+def _grid_file(crystal: CrystalConfig) -> tuple[str | None, bool]:
+    """The file with the amplitudes and whether it is a dump.
+
+    A dump that exists is read on the command line (`use_dump`); in Python only one that was named.
+    """
+    if crystal.structure_factors is not None:
+        return None, False
+    if crystal.hkl_file is not None:
+        return crystal.hkl_file, False
+    if crystal.use_dump:
+        name = dump_file(crystal)
+        return (name, True) if os.path.exists(name) else (None, False)
+    return crystal.dump_file, crystal.dump_file is not None
+
+
+def _check_mask_size(config: Config, mask: Mask) -> None:
+    """Refuse a mask whose size differs from pixel counts that were said (specs: deviations D14)."""
+    slow, fast = mask.keep.shape
+    detector = config.detector
+    wanted = detector.pixels_f or fast, detector.pixels_s or slow
+    if wanted != (fast, slow):
+        raise InputError(
+            "-mask",
+            f"{config.sampling.mask_file} has {fast} x {slow} pixels, the detector {wanted[0]} x {wanted[1]}",
+            "use a mask of the detector's size",
+        )
+
+
+def _number(value: object) -> float:
+    """A configuration value as a plain number; a tensor is taken by value."""
+    plain: Any = value.detach() if hasattr(value, "detach") else value
+    number = 0.0 if plain is None else float(plain)
+    if number != number or abs(number) == float("inf"):
+        raise InputError("default_F", f"{number:g} is not a finite number")
+    return number
