@@ -24,7 +24,8 @@ class PixelScene:
         beam_centre [2]: F_b, S_b (used by the exact curved detector only).
         curved: `flat`, `nanobragg` (specs: geometry 10) or `exact` (deviations F, D28).
         point_pixel: solid angle without obliquity; `point_area` [] is its numerator (1, or the pixel area).
-        layers, layer_step [], attenuation []: the sensor; layer_step 0 means a capture fraction of 1.
+        layers, layer_step [], attenuation []: the sensor; has_sensor False means a capture fraction of 1. The exact
+        curved detector has obliquity 1 and ignores the depth of a layer in its positions.
     Sources
         incident [Q,3]: unit vectors of travel; wavelength [Q]; weight [Q] multiplies the terms of each source.
         polarized, polarization_factor [], polarization_axis [3].
@@ -55,6 +56,7 @@ class PixelScene:
     layers: int
     layer_step: Tensor
     attenuation: Tensor
+    has_sensor: bool
     incident: Tensor
     wavelength: Tensor
     weight: Tensor
