@@ -45,7 +45,7 @@ static void print_layers_and_phi(const Scene *s)
 
 static void warn_of_inherited(const Scene *s, const Request *r)
 {
-    if ((s->crystal.shape == GAUSS || s->crystal.shape == TOPHAT) && s->steps > 0.0)
+    if (s->crystal.shape == GAUSS || s->crystal.shape == TOPHAT)
         remark("WARNING: gauss and tophat widths scale with the product of the cell counts (D27)");
     if (s->background > 0.0)
         remark("WARNING: the background is scaled by r_e^2 x fluence / steps = %g once more (D29)",
