@@ -59,14 +59,6 @@ def detector_pixels(said: DetectorConfig) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def check_mask_size(config: Config, shape: tuple[int, ...]) -> None:
-    """Refuse a mask whose shape (slow, fast) is not the detector's (specs: deviations, D14)."""
-    n_f, n_s = detector_pixels(config.detector)
-    if tuple(shape) != (n_s, n_f):
-        problem = f"the mask has {shape[-1]} x {shape[0]} pixels, the detector has {n_f} x {n_s}"
-        raise InputError("mask_file", problem, "give a mask and a detector of the same size")
-
-
 def _number(value: Any, default: float) -> float:
     """A plain float of a number or 0-d tensor, or the default."""
     if value is None:
@@ -159,10 +151,19 @@ def _check_crystal(said: CrystalConfig) -> None:
         _check_angles(said)
     if said.orientation_matrix is not None:
         _check_matrix(said.orientation_matrix)
-    tables = (said.hkl_file, said.model_file, said.structure_factors)
-    dump = said.use_dump and os.path.exists(said.dump_file or DEFAULT_DUMP)
-    if all(table is None for table in tables) and not dump and _number(said.default_F, 0.0) == 0:
+    if not _has_amplitudes(said):
         raise UsageError("hkl_file", "the structure factors are missing", "give a table, or a default amplitude")
+
+
+def _has_amplitudes(said: CrystalConfig) -> bool:
+    """Whether there is a table, a dump to read, or a default amplitude (specs: structure_factors 1)."""
+    if _number(said.default_F, 0.0) != 0 or said.structure_factors is not None:
+        return True
+    if said.hkl_file is not None or said.model_file is not None:
+        return True
+    if said.use_dump:
+        return os.path.exists(said.dump_file or DEFAULT_DUMP)
+    return said.dump_file is not None
 
 
 def _check_angles(said: CrystalConfig) -> None:
@@ -275,4 +276,4 @@ def _check_output(said: OutputConfig) -> None:
     _check_positive(said, "threads", "memory_MB")
 
 
-__all__ = ["available_memory", "check", "check_mask_size", "detector_pixels"]
+__all__ = ["available_memory", "check", "detector_pixels"]

@@ -1,0 +1,195 @@
+"""The command line: parse, check, read, settle, run, write; errors become one line and a status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nanobrag_torch import __version__
+from nanobrag_torch.cli.flags import FLAGS
+from nanobrag_torch.cli.help import help_text, usage
+from nanobrag_torch.cli.parse import Parsed, bare, parse_line
+from nanobrag_torch.config import Config
+from nanobrag_torch.errors import InputError, NanobragError, NanobragWarning, UsageError
+
+if TYPE_CHECKING:
+    from nanobrag_torch.cli.outputs import Say
+    from nanobrag_torch.image import Image
+    from nanobrag_torch.models import Experiment
+
+OK, REFUSED, INTERRUPTED = 0, 9, 130
+
+_FLAG_OF = {bare(field): flag.name for flag in reversed(FLAGS) for field in flag.fields}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: the words behind the program's name; those of this process by default.
+
+    Returns:
+        0, or 9 when the input is refused, or 130 after an interruption by the keyboard.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        parsed = parse_line(words)
+        if parsed.action == "run":
+            return _run_or_refuse(parsed)
+        print(help_text() if parsed.action == "help" else f"nanobrag_torch {__version__}", flush=True)
+        return OK
+    except NanobragError as error:
+        return _refuse(error, {})
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left: nothing can be told any more, nor when the interpreter flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _run_or_refuse(parsed: Parsed) -> int:
+    flags = {**_FLAG_OF, **parsed.spelt}
+    try:
+        _run(parsed, flags)
+    except NanobragError as error:
+        return _refuse(error, flags)
+    return OK
+
+
+def _refuse(error: NanobragError, flags: Mapping[str, str]) -> int:
+    if isinstance(error, UsageError):
+        print(usage(), flush=True)
+    if isinstance(error, InputError):
+        text = f"{flags.get(error.field, error.field)}: {error.problem}"
+        text += f"; {error.advice}" if error.advice else ""
+    else:
+        text = str(error)
+    _complain(" ".join(text.split("\n")))
+    return REFUSED
+
+
+def _complain(text: str) -> None:
+    sys.stdout.flush()
+    print(f"nanobrag: {text}", file=sys.stderr, flush=True)
+
+
+def _run(parsed: Parsed, flags: Mapping[str, str]) -> None:
+    """Everything from the configuration to the files on disk."""
+    from nanobrag_torch.cli.outputs import check_outputs
+    from nanobrag_torch.settling.checks import check
+    from nanobrag_torch.settling.inputs import read_inputs, write_dump_for
+
+    config = with_seeds(parsed.config, int(time.time()))
+    for note in parsed.notes:
+        _complain(note)
+    check(config)
+    check_outputs(config.output, flags)
+    if config.crystal.amorphous_file is not None:
+        from nanobrag_torch.io.stol import check_stol
+
+        check_stol(config.crystal.amorphous_file)
+    inputs = read_inputs(config)
+
+    from nanobrag_torch.cli.outputs import Results, write_outputs
+    from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
+    from nanobrag_torch.settling import settle
+
+    say = _silence if config.output.quiet else _say
+    with _threads(config.output.threads), _warnings_as_lines():
+        experiment = settle(config, physics=config.output.physics, inputs=inputs)
+        say(banner(__version__))
+        for line in scene_lines(experiment, config, inputs):
+            say(line)
+        results = Results.of(image := _render(experiment, config, say), config)
+        if results.statistics.solid_angle is not None:
+            for line in solid_angle_lines(results.statistics.solid_angle):
+                say(line)
+        _print_pixels(image, config, say)
+        write_outputs(results, flags, say)
+        try:
+            write_dump_for(config, inputs)
+        except InputError as error:
+            _complain(f"warning: {error}")
+    sys.stdout.flush()
+
+
+def with_seeds(config: Config, clock: int) -> Config:
+    """The configuration with the seeds that nobody gave taken from the clock (specs: rng 2).
+
+    In the exact mode the seed of the misset is that of the noise (specs: deviations F, D42).
+    """
+    noise = clock if config.output.noise_seed is None else config.output.noise_seed
+    misset = config.crystal.misset_seed
+    if config.crystal.misset_random and misset is None:
+        misset = noise if config.output.physics == "exact" else clock
+    return replace(
+        config,
+        crystal=replace(config.crystal, misset_seed=misset),
+        output=replace(config.output, noise_seed=noise),
+    )
+
+
+def _render(experiment: Experiment, config: Config, say: Say) -> Image:
+    from nanobrag_torch.cli.progress import progress_meter
+    from nanobrag_torch.simulator import Simulator, pixel_lists
+
+    said = config.output
+    options = {} if said.memory_MB is None else {"memory": int(said.memory_MB * 1e6)}
+    simulator = Simulator(experiment, device=said.device, dtype=said.dtype, **options)
+    meter = None
+    if said.progress and not said.quiet and not said.printout:
+        panels = experiment.detector.panels
+        lists = zip(pixel_lists(experiment), panels, strict=True)
+        meter = progress_meter(sum(p.pixels_f * p.pixels_s if c is None else len(c) for c, p in lists))
+    return simulator.run(solid_angle=True, progress=meter)
+
+
+def _print_pixels(image: Image, config: Config, say: Say) -> None:
+    """The block of `-printout` (specs: cli 8)."""
+
+
+def _say(line: str) -> None:
+    print(line)
+
+
+def _silence(line: str) -> None:
+    """What `-quiet` says."""
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` threads, and give the process its own number back."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show the package's warnings as lines of this program; leave all others to Python."""
+    show = warnings.showwarning
+
+    def line(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, NanobragWarning):
+            _complain(f"warning: {' '.join(str(message).split(chr(10)))}")
+        else:
+            show(message, category, *rest)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NanobragWarning)
+        warnings.showwarning = line  # type: ignore[assignment]
+        yield

@@ -1,0 +1,187 @@
+"""The files of a run: their names, what goes into them, and their appearing together (specs: io_formats)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nanobrag_torch.cli.report import dials_origin, statistics_lines
+from nanobrag_torch.io.files import WholeFiles, check_writable
+from nanobrag_torch.text import g
+from nanobrag_torch.units import degrees_from_radians, mm_from_metres
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nanobrag_torch.config import Config, OutputConfig
+    from nanobrag_torch.image import Image, Statistics
+    from nanobrag_torch.io.smv import SmvHeader
+    from nanobrag_torch.models import Experiment
+
+Say = Callable[[str], None]
+
+CLASSIC = {
+    "float_file": "floatimage.bin",
+    "int_file": "intimage.img",
+    "pgm_file": "image.pgm",
+    "noise_file": "noiseimage.img",
+}
+"""Default names of the classic outputs by configuration field (specs: cli 7)."""
+
+
+def output_names(said: OutputConfig) -> dict[str, str]:
+    """The files that a run writes, by configuration field, in the order of writing."""
+    names = {field: getattr(said, field) or default for field, default in CLASSIC.items()}
+    if not said.pgm:
+        del names["pgm_file"]
+    if not said.noise:
+        del names["noise_file"]
+    if said.png_file is not None:
+        names["png_file"] = said.png_file
+    return names
+
+
+def check_outputs(said: OutputConfig, flags: Mapping[str, str]) -> None:
+    """Refuse names that could not be written, before anything is computed.
+
+    Args:
+        said: the output configuration.
+        flags: the flag of every configuration field.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    for field, name in output_names(said).items():
+        check_writable(name, flags[field])
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is written: the image rounded to float32 [slow, fast], its statistics, and where they come from."""
+
+    experiment: Experiment
+    config: Config
+    values: NDArray[np.float32]
+    statistics: Statistics
+
+    @staticmethod
+    def of(image: Image, config: Config) -> Results:
+        """The results of a rendered image with one panel."""
+        return Results(image.experiment, config, image.numpy()[0], image.statistics())
+
+    @property
+    def adc(self) -> float:
+        """Offset of the integer and noise images."""
+        from nanobrag_torch.physics.noise import DEFAULT_ADC
+
+        return DEFAULT_ADC if self.config.output.adc is None else self.config.output.adc
+
+
+def write_outputs(results: Results, flags: Mapping[str, str], say: Say) -> None:
+    """Write every file of the run; all appear together when all are complete, or none does.
+
+    Args:
+        results: what to write.
+        flags: the flag of every configuration field, for errors.
+        say: called with every line of the report.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    names = output_names(results.config.output)
+    with WholeFiles() as files:
+        _write_float(results, names["float_file"], flags["float_file"], files, say)
+        for line in statistics_lines(results.statistics):
+            say(line)
+        scale = _write_integer(results, names["int_file"], flags["int_file"], files, say)
+        if "pgm_file" in names:
+            _write_grey(results, names["pgm_file"], flags["pgm_file"], files, say, scale)
+        if "noise_file" in names:
+            _write_noise(results, names["noise_file"], flags["noise_file"], files, say)
+        if "png_file" in names:
+            from nanobrag_torch.io.png import write_png
+
+            say(f"writing {names['png_file']} as PNG")
+            write_png(names["png_file"], results.values, opening=files.file, field=flags["png_file"])
+
+
+def _write_float(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
+    from nanobrag_torch.io.raw import write_float_image
+
+    say(f"writing {name} as {results.values.size} 4-byte floats")
+    write_float_image(name, results.values, opening=files.file, field=flag)
+
+
+def _write_integer(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> float:
+    from nanobrag_torch.io.smv import write_smv
+    from nanobrag_torch.physics.noise import integer_image, integer_scale
+
+    scale = integer_scale(results.config.output.scale, results.statistics.max_I)
+    say(f"intfile_scale = {g(scale)}")
+    counts = integer_image(results.values, scale, adc=results.adc, roi=results.experiment.sampling.roi)
+    say(f"writing {name} as 2-byte integers")
+    write_smv(name, counts, header(results), opening=files.file, field=flag)
+    return scale
+
+
+def _write_grey(results: Results, name: str, flag: str, files: WholeFiles, say: Say, integer: float) -> None:
+    from nanobrag_torch.io.pgm import write_pgm
+    from nanobrag_torch.physics.noise import grey_image, grey_scale
+
+    scale = grey_scale(results.config.output.pgm_scale, results.statistics.rmsd, integer)
+    say(f"pgm_scale = {g(scale)}")
+    grey = grey_image(results.values, scale, roi=results.experiment.sampling.roi)
+    say(f"writing {name} as 1-byte integers")
+    write_pgm(name, grey, scale, opening=files.file, field=flag)
+
+
+def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
+    from nanobrag_torch.io.smv import write_smv
+    from nanobrag_torch.legacy_random import Stream
+    from nanobrag_torch.physics.noise import noise_image
+
+    generator = results.experiment.facts["generator"].copy()
+    stream = Stream.from_seed(results.config.output.noise_seed or 0)
+    noise = noise_image(
+        results.values, generator, stream, adc=results.adc, roi=results.experiment.sampling.roi
+    )
+    say(f"{noise.photons:.0f} photons on noise image ({noise.overloads} overloads)")
+    say(f"writing {name} as 2-byte integers")
+    write_smv(name, noise.counts, header(results), opening=files.file, field=flag)
+
+
+def header(results: Results) -> SmvHeader:
+    """The SMV header of a run (specs: io_formats 3)."""
+    from nanobrag_torch.io.smv import SmvHeader
+    from nanobrag_torch.render import panel_frame_of
+
+    experiment = results.experiment
+    panel, scan, facts = experiment.detector.panels[0], experiment.scan, experiment.facts
+    frame = panel_frame_of(panel, experiment.beam.direction, experiment.physics == "exact")
+    pixel, length_s = float(panel.pixel_size), float(panel.lengths[1])
+    f_b, s_b = (float(x) for x in frame.beam_centre)
+    f_c, s_c = (float(x) for x in frame.near_point)
+    return SmvHeader(
+        pixels_f=panel.pixels_f,
+        pixels_s=panel.pixels_s,
+        pixel_size=mm_from_metres(pixel),
+        distance=mm_from_metres(float(frame.distance)),
+        wavelength=float(experiment.beam.wavelength),
+        beam_centre=_mm(facts["Xbeam"], facts["Ybeam"]),
+        adxv_centre=_mm(f_b, length_s - s_b),
+        mosflm_centre=_mm(s_b - pixel / 2.0, f_b - pixel / 2.0),
+        denzo_beam=_mm(s_b, f_b),
+        dials_origin=dials_origin([float(x) for x in frame.origin]),
+        xds_origin_pixels=(f_c / pixel + 0.5, s_c / pixel + 0.5),
+        close_distance=mm_from_metres(float(frame.close_distance)),
+        phi=degrees_from_radians(float(scan.start)),
+        osc_range=degrees_from_radians(float(scan.range)),
+        twotheta=degrees_from_radians(float(panel.twotheta)),
+        adc=results.adc,
+    )
+
+
+def _mm(x: float, y: float) -> tuple[float, float]:
+    return mm_from_metres(x), mm_from_metres(y)
