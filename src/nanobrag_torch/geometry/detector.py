@@ -46,39 +46,73 @@ class Placement(NamedTuple):
     origin: Tensor | None
 
 
+class Stages(NamedTuple):
+    """The steps from a placement to the origin of its frame (specs: geometry 7, 8); m, lab frame.
+
+    `turned` are fast, slow, normal after the three rotations, `swung` after two-theta too. The origin is the sum of
+    the terms along fast, slow and beam (beam pivot), or along fast, slow and normal, then rotated (sample pivot).
+    `origin_before` and `origin_turned` are that sum before and after the three rotations.
+    """
+
+    turned: tuple[Tensor, Tensor, Tensor]
+    swung: tuple[Tensor, Tensor, Tensor]
+    ratio: Tensor
+    close_distance: Tensor
+    distance: Tensor
+    terms: tuple[Tensor, Tensor, Tensor]
+    origin_before: Tensor
+    origin_turned: Tensor
+    origin: Tensor
+
+
+def placement_stages(placement: Placement, beam: Tensor) -> Stages:
+    """Rotate the axes of a panel and place its origin for a beam direction [3] (specs: geometry 7, 8, 12)."""
+    axes = torch.stack([placement.fast, placement.slow, placement.normal])
+    turned = rotate_xyz(axes, placement.rotations)
+    fast, slow, normal = _swung(turned, placement)
+    ratio = dot(beam, turned[2])
+    if placement.distance_along_normal:
+        close_distance = placement.distance
+    else:
+        close_distance = torch.abs(ratio * placement.distance)
+    distance = close_distance / ratio
+    if placement.pivot == "sample":
+        f_c, s_c = placement.near_point
+        terms = (-f_c * placement.fast, -s_c * placement.slow, close_distance * placement.normal)
+        before = terms[0] + terms[1] + terms[2]
+        origin_turned = rotate_xyz(before, placement.rotations)
+        origin = _swung(origin_turned, placement)
+    else:
+        f_b, s_b = placement.beam_centre
+        terms = (-f_b * fast, -s_b * slow, distance * beam)
+        before = origin_turned = origin = terms[0] + terms[1] + terms[2]
+    if placement.origin is not None:
+        origin = placement.origin
+    all_turned = (turned[0], turned[1], turned[2])
+    return Stages(
+        all_turned, (fast, slow, normal), ratio, close_distance, distance, terms, before, origin_turned, origin
+    )
+
+
 def panel_frame(placement: Placement, beam: Tensor, exact: bool) -> Frame:
     """The frame of a panel for a beam direction [3] (specs: geometry 7, 8, 9, 12).
 
     The reported distance and beam centre ignore two-theta in the faithful mode (specs: deviations, D38); the exact
     mode gives the true intersection of the beam with the panel.
     """
-    fast, slow, normal = (_rotated(axis, placement) for axis in (placement.fast, placement.slow, placement.normal))
-    ratio = dot(beam, rotate_xyz(placement.normal, placement.rotations))
-    if placement.distance_along_normal:
-        close_distance = placement.distance
-    else:
-        close_distance = torch.abs(ratio * placement.distance)
-    distance = close_distance / ratio
-    if placement.origin is not None:
-        origin = placement.origin
-    elif placement.pivot == "sample":
-        f_c, s_c = placement.near_point
-        unrotated = -f_c * placement.fast - s_c * placement.slow + close_distance * placement.normal
-        origin = _rotated(unrotated, placement)
-    else:
-        f_b, s_b = placement.beam_centre
-        origin = -f_b * fast - s_b * slow + distance * beam
+    stages = placement_stages(placement, beam)
+    fast, slow, normal = stages.swung
+    origin = stages.origin
     near_point = torch.stack([-dot(origin, fast), -dot(origin, slow)])
     close_distance = dot(origin, normal)
-    distance = close_distance / (dot(beam, normal) if exact else ratio)
+    distance = close_distance / (dot(beam, normal) if exact else stages.ratio)
     to_beam = distance * beam - origin
     beam_centre = torch.stack([dot(fast, to_beam), dot(slow, to_beam)])
     return Frame(origin, fast, slow, normal, distance, close_distance, beam_centre, near_point)
 
 
-def _rotated(vector: Tensor, placement: Placement) -> Tensor:
-    turned = rotate_xyz(vector, placement.rotations)
-    return rotate_about(turned, placement.twotheta_axis, placement.twotheta)
+def _swung(vectors: Tensor, placement: Placement) -> Tensor:
+    return rotate_about(vectors, placement.twotheta_axis, placement.twotheta.expand(vectors.shape[:-1]))
 
 
 def sub_pixel_coordinates(

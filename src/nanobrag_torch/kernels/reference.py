@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -33,19 +35,42 @@ def lattice_sum(S: Tensor, A: Tensor, N: Tensor, problem: LatticeProblem) -> Ten
     return torch.cat(parts) if parts else S.new_zeros(0)
 
 
-def _points(S: Tensor, A: Tensor, N: Tensor, flat: Tensor, problem: LatticeProblem) -> Tensor:
-    amplitude = AMPLITUDES[problem.shape]
-    fudge, reciprocal = problem.fudge.to(N.dtype), problem.reciprocal.to(N.dtype)
+class Reflection(NamedTuple):
+    """What one orientation gives at every scattering vector, [P] each (specs: intensity 3, 4).
+
+    `indices` h, k, l (double); `nearest` whole numbers; `delta` what is left of the indices; amplitudes `F` of the
+    cell and `L` of the lattice.
+    """
+
+    indices: tuple[Tensor, ...]
+    nearest: tuple[Tensor, ...]
+    delta: tuple[Tensor, ...]
+    F: Tensor
+    L: Tensor
+
+
+def reflection(S: Tensor, cell: Tensor, N: Tensor, flat: Tensor, problem: LatticeProblem) -> Reflection:
+    """The stages of one orientation, `cell` [3,3] (rows a, b, c, Å), for scattering vectors S [P,3] (1/Å).
+
+    `N` [3] and the flattened amplitudes `flat` are in the precision of `problem`.
+    """
     x, y, z = S.unbind(-1)
-    total = torch.zeros_like(x)
-    for a, b, c in A.unbind(0):
-        h, k, l = (x * v[0] + y * v[1] + z * v[2] for v in (a, b, c))
-        (h0, dh), (k0, dk), (l0, dl) = fraction(h), fraction(k), fraction(l)
-        if problem.interpolation:
-            F = problem.table.tricubic(h, k, l, flat)
-        else:
-            F = problem.table.nearest(h0, k0, l0, flat)
-        L = amplitude((dh.to(N.dtype), dk.to(N.dtype), dl.to(N.dtype)), N, fudge, reciprocal, problem.radius)
-        product = (F * L).to(total.dtype)
+    h, k, l = (x * v[0] + y * v[1] + z * v[2] for v in cell)
+    (h0, dh), (k0, dk), (l0, dl) = fraction(h), fraction(k), fraction(l)
+    if problem.interpolation:
+        F = problem.table.tricubic(h, k, l, flat)
+    else:
+        F = problem.table.nearest(h0, k0, l0, flat)
+    fudge, reciprocal = problem.fudge.to(N.dtype), problem.reciprocal.to(N.dtype)
+    delta = (dh.to(N.dtype), dk.to(N.dtype), dl.to(N.dtype))
+    L = AMPLITUDES[problem.shape](delta, N, fudge, reciprocal, problem.radius)
+    return Reflection((h, k, l), (h0, k0, l0), delta, F, L)
+
+
+def _points(S: Tensor, A: Tensor, N: Tensor, flat: Tensor, problem: LatticeProblem) -> Tensor:
+    total = torch.zeros_like(S[:, 0])
+    for cell in A.unbind(0):
+        now = reflection(S, cell, N, flat, problem)
+        product = (now.F * now.L).to(total.dtype)
         total = total + product * product
     return total

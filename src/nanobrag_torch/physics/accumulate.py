@@ -117,10 +117,59 @@ def term(scene: PixelScene, at: SubPixel, source: int) -> Term:
     return Term(source, S, kept, polarization)
 
 
+@dataclass(frozen=True)
+class Cached:
+    """The values [P] that serve for a whole pixel: first Ω, first surviving p that is not 0, κ of the last layer."""
+
+    omega: Tensor
+    polarization: Tensor
+    capture: Tensor
+
+    @staticmethod
+    def start(scene: PixelScene, pixels: Tensor) -> Cached:
+        """Before the first sub-pixel: polarization 0, or 1 when it is switched off (specs: intensity 5)."""
+        zero = torch.zeros(len(pixels), dtype=torch.float64, device=scene.origin.device)
+        return Cached(zero, zero if scene.polarized else torch.ones_like(zero), zero)
+
+    def seeing(self, at: SubPixel) -> Cached:
+        """After the geometry of one more sub-pixel."""
+        if at.slow or at.fast:
+            return self
+        return Cached(self.omega if at.layer else at.omega, self.polarization, at.capture)
+
+    def polarized(self, now: Term) -> Cached:
+        """After one more source."""
+        fresh = (self.polarization.detach() == 0) & now.kept
+        return Cached(self.omega, torch.where(fresh, now.polarization, self.polarization), self.capture)
+
+    def applied(self, scene: PixelScene, total: Tensor, *, per_term: bool) -> Tensor:
+        """`total` [P] times the cached factors that are taken per term, or times those that are not."""
+        for chosen, factor in (
+            (scene.per_term_thick, self.capture),
+            (scene.per_term_polar, self.polarization),
+            (scene.per_term_omega, self.omega),
+        ):
+            if chosen == per_term:
+                total = total * factor
+        return total
+
+
+def term_factor(scene: PixelScene, at: SubPixel, now: Term) -> Tensor:
+    """Weight of one term [P]: 0 where dmin cuts it, the source's weight, and the factors taken per term."""
+    factor = now.kept.to(torch.float64) * scene.weight[now.source]
+    if scene.per_term_omega:
+        factor = factor * at.omega
+    if scene.per_term_polar:
+        factor = factor * now.polarization
+    if scene.per_term_thick:
+        factor = factor * at.capture
+    return factor
+
+
 def accumulate(scene: PixelScene, pixels: Tensor, lattice_sum: LatticeSum) -> PixelSum:
     """Sums over layers, sub-pixels and sources, with each factor cached or per term (specs: intensity 5, 6)."""
     zero = torch.zeros(len(pixels), dtype=torch.float64, device=scene.origin.device)
-    cached = _Cached(zero, zero if scene.polarized else torch.ones_like(zero), zero)
+    cached = Cached.start(scene, pixels)
     total, angles, exact_background = zero, zero, zero
     for at in sub_pixels(scene, pixels):
         cached = cached.seeing(at)
@@ -128,47 +177,17 @@ def accumulate(scene: PixelScene, pixels: Tensor, lattice_sum: LatticeSum) -> Pi
         for source in range(len(scene.incident)):
             now = term(scene, at, source)
             cached = cached.polarized(now)
-            factor = now.kept.to(torch.float64) * scene.weight[source]
-            if scene.per_term_omega:
-                factor = factor * at.omega
-            if scene.per_term_polar:
-                factor = factor * now.polarization
-            if scene.per_term_thick:
-                factor = factor * at.capture
-            total = total + factor * lattice_sum(now.S)
+            total = total + term_factor(scene, at, now) * lattice_sum(now.S)
             if scene.background == "exact":
                 weight = scene.weight[source] / (scene.oversample**2 * len(scene.incident))
                 exact_background = exact_background + weight * at.capture * now.polarization * at.omega
-    if not scene.per_term_thick:
-        total = total * cached.capture
-    if not scene.per_term_polar:
-        total = total * cached.polarization
-    if not scene.per_term_omega:
-        total = total * cached.omega
+    total = cached.applied(scene, total, per_term=False)
     background = {
-        "none": lambda: None,
-        "nanobragg": lambda: cached.capture * cached.polarization * cached.omega,
-        "exact": lambda: exact_background,
-    }[scene.background]()
+        "none": None,
+        "nanobragg": cached.capture * cached.polarization * cached.omega,
+        "exact": exact_background,
+    }[scene.background]
     return PixelSum(total, background, angles)
-
-
-@dataclass(frozen=True)
-class _Cached:
-    """The values that serve for a whole pixel: first Ω, first surviving p that is not 0, κ of the last layer."""
-
-    omega: Tensor
-    polarization: Tensor
-    capture: Tensor
-
-    def seeing(self, at: SubPixel) -> _Cached:
-        if at.slow or at.fast:
-            return self
-        return _Cached(self.omega if at.layer else at.omega, self.polarization, at.capture)
-
-    def polarized(self, now: Term) -> _Cached:
-        fresh = (self.polarization.detach() == 0) & now.kept
-        return _Cached(self.omega, torch.where(fresh, now.polarization, self.polarization), self.capture)
 
 
 def _frame(scene: PixelScene) -> Frame:

@@ -1,0 +1,234 @@
+"""Every quantity on the way to one pixel, by the functions that render images, with its clause in specs/.
+
+Names, places and units are those of the C reference (golden_suite_generator/README.md, Traces).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nanobrag_torch.geometry.detector import Placement, placement_stages
+from nanobrag_torch.geometry.orientation import phi_angles
+from nanobrag_torch.geometry.rotation import rotate_xyz
+from nanobrag_torch.geometry.vectors import dot
+from nanobrag_torch.kernels.lattice_sum import lattice_sum
+from nanobrag_torch.kernels.pixel_scene import PixelScene
+from nanobrag_torch.kernels.problem import LatticeProblem
+from nanobrag_torch.kernels.reference import reflection
+from nanobrag_torch.models import Experiment
+from nanobrag_torch.numerics import sincg
+from nanobrag_torch.physics.accumulate import Cached, SubPixel, Term, accumulate, sub_pixels, term, term_factor
+from nanobrag_torch.physics.background import background_intensity
+from nanobrag_torch.render import pixel_scene, scaled
+from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, METRES_PER_ANGSTROM, degrees_from_radians
+
+
+class Tap(NamedTuple):
+    """One named quantity.
+
+    Args:
+        place: `setup`, `term[layer,slow,fast,source]`, `step[layer,slow,fast,source,phi,domain]` or `pixel`.
+        name: name, with its unit where it has one.
+        values: the components, row by row.
+        spec: page and section of specs/ that defines it.
+    """
+
+    place: str
+    name: str
+    values: tuple[float, ...]
+    spec: str
+
+    def line(self, tag: str = "TRACE_PY") -> str:
+        """The line that a trace prints, with 17 significant digits."""
+        return f"{tag}: {self.place}.{self.name} " + " ".join(f"{v:.17g}" for v in self.values)
+
+
+def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0, every_term: bool = False) -> list[Tap]:
+    """The quantities of one pixel, in the order in which they are computed.
+
+    Args:
+        experiment: the settled scene.
+        slow: slow index of the pixel.
+        fast: fast index of the pixel.
+        panel: index of its panel.
+        every_term: every source and mosaic domain, instead of sources 0 and 2 and domain 0.
+
+    Raises:
+        ValueError: the pixel lies outside the panel.
+    """
+    at = experiment.detector.panels[panel]
+    if not (0 <= slow < at.pixels_s and 0 <= fast < at.pixels_f):
+        raise ValueError(f"pixel slow {slow}, fast {fast} lies outside panel {panel} ({at.pixels_s} x {at.pixels_f})")
+    with torch.no_grad():
+        return list(_taps(experiment, panel, torch.tensor([slow * at.pixels_f + fast]), every_term))
+
+
+def _tap(place: str, name: str, value: Tensor | float, spec: str) -> Tap:
+    values = value.reshape(-1).tolist() if isinstance(value, Tensor) else [float(value)]
+    return Tap(place, name, tuple(float(v) for v in values), spec)
+
+
+def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -> Iterator[Tap]:
+    yield from _setup(experiment, panel)
+    scene = pixel_scene(experiment, panel)
+    sources = [q for q in range(experiment.beam.sources) if every_term or q in (0, 2)]
+    domains = experiment.crystal.mosaic.domains
+    cached = Cached.start(scene, pixel)
+    walk: list[tuple[SubPixel, Term]] = []
+    before = torch.zeros(1, dtype=torch.float64)
+    for at in sub_pixels(scene, pixel):
+        cached = cached.seeing(at)
+        for source in range(experiment.beam.sources):
+            now = term(scene, at, source)
+            cached = cached.polarized(now)
+            before = before + term_factor(scene, at, now) * _lattice(scene, now.S)
+            walk.append((at, now))
+    phi = phi_angles(experiment.scan.start, experiment.scan.step, experiment.scan.steps)
+    for at, now in walk:
+        if now.source not in sources:
+            continue
+        index = f"{at.layer},{at.slow},{at.fast},{now.source}"
+        yield from _term(scene, at, now, cached, f"term[{index}]")
+        yield from _orientation(scene, now, 0, f"term[{index}]")
+        for t, angle in enumerate(phi):
+            for m in range(domains if every_term else 1):
+                place = f"step[{index},{t},{m}]"
+                yield _tap(place, "phi_tic", float(t), "crystal 9")
+                yield _tap(place, "phi_deg", degrees_from_radians(angle), "crystal 9")
+                taps = list(_orientation(scene, now, t * domains + m, place))
+                k = next(tap for tap in taps if tap.name == "hkl_frac").values[1]
+                yield Tap(place, "k_frac", (k,), "intensity 3")
+                yield from taps
+    yield from _pixel(experiment, scene, pixel, cached, before, walk[-1])
+
+
+def _setup(experiment: Experiment, index: int) -> Iterator[Tap]:
+    panel = experiment.detector.panels[index]
+    placement = Placement(**{name: getattr(panel, name) for name in Placement._fields})
+    stages = placement_stages(placement, experiment.beam.direction)
+    for name, angle in zip(("rotx", "roty", "rotz"), placement.rotations, strict=True):
+        yield _tap("setup", f"angles_rad.{name}", angle, "geometry 8")
+    yield _tap("setup", "angles_rad.twotheta", placement.twotheta, "geometry 8")
+    axes = ("fdet", "sdet", "odet")
+    for name, axis in zip(axes, stages.turned, strict=True):
+        yield _tap("setup", f"{name}_after_rotz", axis, "geometry 8")
+    yield _tap("setup", "twotheta_axis", placement.twotheta_axis, "geometry 3")
+    for stage in ("after_twotheta", "final"):
+        for name, axis in zip(axes, stages.swung, strict=True):
+            yield _tap("setup", f"{name}_{stage}", axis, "geometry 8")
+    yield _tap("setup", "distance_m", stages.distance, "geometry 7")
+    if placement.pivot == "sample":
+        yield _tap("setup", "Fclose_m", placement.near_point[0], "geometry 2")
+        yield _tap("setup", "Sclose_m", placement.near_point[1], "geometry 2")
+        yield _tap("setup", "close_distance_m", stages.close_distance, "geometry 7")
+        yield _tap("setup", "ratio", stages.ratio, "geometry 7")
+        for name, part in zip(("fast", "slow", "close"), stages.terms, strict=True):
+            yield _tap("setup", f"term_{name}_before_rot", part, "geometry 8")
+        yield _tap("setup", "pix0_before_rotation", stages.origin_before, "geometry 8")
+        yield _tap("setup", "pix0_after_rotz", stages.origin_turned, "geometry 8")
+        yield _tap("setup", "pix0_after_twotheta", stages.origin, "geometry 8")
+    else:
+        yield from _rotations(placement.rotations)
+        yield _tap("setup", "Fbeam_m", placement.beam_centre[0], "geometry 4")
+        yield _tap("setup", "Sbeam_m", placement.beam_centre[1], "geometry 4")
+        for name, part in zip(("fast", "slow", "beam"), stages.terms, strict=True):
+            yield _tap("setup", f"term_{name}", part, "geometry 8")
+        yield _tap("setup", "pix0_vector", stages.origin, "geometry 8")
+    yield _tap("setup", "pix0_final_m", stages.origin, "geometry 8, 12")
+
+
+def _rotations(angles: Tensor) -> Iterator[Tap]:
+    identity = torch.eye(3, dtype=torch.float64)
+    for i, name in enumerate(("Rx", "Ry", "Rz")):
+        yield _tap("setup", name, rotate_xyz(identity, angles * identity[i]).T, "README, Notation")
+    yield _tap("setup", "R_total", rotate_xyz(identity, angles).T, "README, Notation")
+
+
+def _term(scene: PixelScene, at: SubPixel, now: Term, cached: Cached, place: str) -> Iterator[Tap]:
+    yield _tap(place, "pix0_vector_meters", scene.origin, "geometry 8")
+    yield _tap(place, "fdet_vec", scene.fast, "geometry 8")
+    yield _tap(place, "sdet_vec", scene.slow, "geometry 8")
+    yield _tap(place, "pixel_pos_meters", at.positions, "geometry 10")
+    yield _tap(place, "R_distance_meters", at.distance, "geometry 11")
+    yield _tap(place, "omega_pixel_sr", at.omega if scene.per_term_omega else cached.omega, "geometry 11; intensity 5")
+    yield _tap(place, "capture_fraction", at.capture if scene.per_term_thick else cached.capture, "intensity 5")
+    yield _tap(place, "close_distance_meters", scene.close_distance, "geometry 9")
+    yield _tap(place, "obliquity_factor", scene.close_distance / at.distance, "geometry 11")
+    yield _tap(place, "diffracted_vec", at.directions, "geometry 11")
+    yield _tap(place, "source_index", float(now.source), "sources 6")
+    incident, wavelength = scene.incident[now.source], scene.wavelength[now.source]
+    yield _tap(place, "incident_vec", incident, "sources 8")
+    yield _tap(place, "lambda_meters", wavelength * METRES_PER_ANGSTROM, "sources 2")
+    yield _tap(place, "lambda_angstroms", wavelength, "sources 2")
+    yield _tap(place, "scattering_vec_per_m", now.S / METRES_PER_ANGSTROM, "intensity 3")
+    yield _tap(place, "cut_by_dmin", (~now.kept).to(torch.float64), "intensity 3")
+    polarization = now.polarization if scene.per_term_polar else cached.polarization
+    yield _tap(place, "polar", polarization, "intensity 5")
+    yield _tap(place, "cos2theta", dot(at.directions, incident), "intensity 5")
+    for name, axis in zip("abc", scene.reciprocal, strict=True):
+        yield _tap(place, f"{name}_star_unrotated_per_A", axis, "crystal 6")
+
+
+def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> Iterator[Tap]:
+    table = scene.structure_factors
+    problem = LatticeProblem(
+        table, scene.shape, scene.reciprocal, scene.fudge, scene.interpolate, scene.radius, torch.float64
+    )
+    cell = scene.A[orientation]
+    found = reflection(now.S, cell, scene.N, table.flat(), problem)
+    for name, axis in zip("abc", cell, strict=True):
+        yield _tap(place, f"{name}_angstroms", axis, "crystal 9, 10")
+    yield _tap(place, "hkl_frac", torch.stack(found.indices), "intensity 3")
+    yield _tap(place, "hkl_rounded", torch.stack(found.nearest), "intensity 3")
+    if scene.shape == "square":
+        for name, delta, count in zip("abc", found.delta, scene.N, strict=True):
+            yield _tap(place, f"F_latt_{name}", sincg(delta, count), "intensity 4")
+    yield _tap(place, "F_latt", found.L, "intensity 4")
+    yield _tap(place, "F_cell", found.F, "structure_factors 3, 5")
+    yield _tap(place, "F_latt_squared", found.L**2, "intensity 3")
+    yield _tap(place, "F_cell_squared", found.F**2, "intensity 3")
+    yield _tap(place, "I_contribution", found.F**2 * found.L**2, "intensity 3")
+
+
+def _pixel(
+    experiment: Experiment, scene: PixelScene, pixel: Tensor, cached: Cached, terms: Tensor, last: tuple[SubPixel, Term]
+) -> Iterator[Tap]:
+    sums = accumulate(scene, pixel, lambda S: _lattice(scene, S))
+    value = scaled(experiment, sums)
+    water, fluence = experiment.crystal.water, experiment.beam.fluence
+    background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)
+    yield _tap("pixel", "I_before_scaling", background + terms, "intensity 6")
+    yield _tap("pixel", "r_e_meters", math.sqrt(CLASSICAL_ELECTRON_RADIUS_SQUARED), "README, Constants")
+    yield _tap("pixel", "r_e_sqr", CLASSICAL_ELECTRON_RADIUS_SQUARED, "README, Constants")
+    yield _tap("pixel", "fluence_photons_per_m2", fluence, "intensity 6")
+    yield _tap("pixel", "steps", float(experiment.steps), "intensity 2")
+    yield _tap("pixel", "oversample_thick", float(scene.per_term_thick), "intensity 5")
+    yield _tap("pixel", "oversample_polar", float(scene.per_term_polar), "intensity 5")
+    yield _tap("pixel", "oversample_omega", float(scene.per_term_omega), "intensity 5")
+    yield _tap("pixel", "capture_fraction", cached.capture, "intensity 5")
+    yield _tap("pixel", "polar", cached.polarization, "intensity 5")
+    yield _tap("pixel", "omega_pixel", cached.omega, "geometry 11; intensity 5")
+    at, now = last
+    yield _tap("pixel", "cos_2theta", dot(at.directions, scene.incident[now.source]), "intensity 5")
+    yield _tap("pixel", "I_pixel_final", value, "intensity 6")
+    yield _tap("pixel", "floatimage_accumulated", value.to(torch.float32).to(torch.float64), "intensity 6")
+
+
+def _lattice(scene: PixelScene, S: Tensor) -> Tensor:
+    return lattice_sum(
+        S,
+        scene.A,
+        scene.N,
+        scene.structure_factors,
+        shape=scene.shape,
+        reciprocal=scene.reciprocal,
+        fudge=scene.fudge,
+        interpolation=scene.interpolate,
+        radius=scene.radius,
+        backend="reference",
+    )
