@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nanobrag_torch.models import Experiment
 
 OK, REFUSED, INTERRUPTED = 0, 9, 130
+BYTES_PER_MB = 1_000_000
 
 _FLAG_OF = {bare(field): flag.name for flag in reversed(FLAGS) for field in flag.fields}
 
@@ -139,11 +140,12 @@ def with_seeds(config: Config, clock: int) -> Config:
 
 def _render(experiment: Experiment, config: Config, say: Say) -> Image:
     from nanobrag_torch.cli.progress import progress_meter
+    from nanobrag_torch.plan import DEFAULT_BUDGET
     from nanobrag_torch.simulator import Simulator, pixel_lists
 
     said = config.output
-    options = {} if said.memory_MB is None else {"memory": int(said.memory_MB * 1e6)}
-    simulator = Simulator(experiment, device=said.device, dtype=said.dtype, **options)
+    memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
+    simulator = Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory)
     meter = None
     if said.progress and not said.quiet and not said.printout:
         panels = experiment.detector.panels
@@ -153,7 +155,21 @@ def _render(experiment: Experiment, config: Config, say: Say) -> Image:
 
 
 def _print_pixels(image: Image, config: Config, say: Say) -> None:
-    """The block of `-printout` (specs: cli 8)."""
+    """The block of `-printout`, for one pixel or for all that were rendered."""
+    from nanobrag_torch.cli.printout import pixel_lines
+
+    said = config.output
+    if not said.printout:
+        return
+    if said.printout_pixel is not None:
+        pixels: Iterable[tuple[int, int]] = [said.printout_pixel]
+    else:
+        width, chosen = image.experiment.detector.panels[0].pixels_f, image.pixels[0]
+        indices = range(len(image.values[0])) if chosen is None else chosen.tolist()
+        pixels = ((index % width, index // width) for index in indices)
+    for fast, slow in pixels:
+        for line in pixel_lines(image.experiment, fast, slow):
+            say(line)
 
 
 def _say(line: str) -> None:

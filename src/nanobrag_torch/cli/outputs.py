@@ -144,9 +144,7 @@ def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say:
 
     generator = results.experiment.facts["generator"].copy()
     stream = Stream.from_seed(results.config.output.noise_seed or 0)
-    noise = noise_image(
-        results.values, generator, stream, adc=results.adc, roi=results.experiment.sampling.roi
-    )
+    noise = noise_image(results.values, generator, stream, adc=results.adc, roi=results.experiment.sampling.roi)
     say(f"{noise.photons:.0f} photons on noise image ({noise.overloads} overloads)")
     say(f"writing {name} as 2-byte integers")
     write_smv(name, noise.counts, header(results), opening=files.file, field=flag)

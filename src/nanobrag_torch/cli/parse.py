@@ -161,13 +161,7 @@ def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
     expected = f"{word} {' '.join(takes.shown)}" + (f" ({flag.unit})" if flag.unit else "")
     cut = next((n for n, w in enumerate(words) if find_flag(w) is not None), len(words))
     if cut < count:
-        what = (
-            f"{words[cut]!r} follows"
-            if cut < len(words)
-            else "nothing follows"
-            if cut == 0
-            else "the line ends"
-        )
+        what = f"{words[cut]!r} follows" if cut < len(words) else "nothing follows" if cut == 0 else "the line ends"
         problem = f"{count - cut} more value{'s' if count - cut > 1 else ''} expected, but {what}"
         raise InputError(word, problem, f"write {expected}")
     try:

@@ -189,14 +189,12 @@ def _sweep_lines(experiment: Experiment, config: Config) -> Iterator[str]:
 def _summary_lines(experiment: Experiment, config: Config, inputs: Inputs, frame: Frame) -> Iterator[str]:
     """The indented block that describes the whole run."""
     crystal, beam, detector = experiment.crystal, experiment.beam, experiment.detector
-    entries = inputs.grid.entries if inputs.grid is not None else 0
+    entries = inputs.grid.count if inputs.grid is not None else 0
     yield f"  {entries} initialized hkls (all others ={g(crystal.structure_factors.default_F)})"
     counts = "x".join(f"{n:.0f}" for n in _list(crystal.N))
     yield f"  {SHAPES[crystal.shape]} xtal: {counts} cells"
     said = config.beam
-    spectrum = dispersion_steps(
-        said.dispersion_steps, fraction_from_percent(_float(said.dispersion_percent, 0.0))
-    )
+    spectrum = dispersion_steps(said.dispersion_steps, fraction_from_percent(_float(said.dispersion_percent, 0.0)))
     wave = metres_from_angstrom(float(beam.wavelength))
     yield f"  wave={g(wave)} meters +/- {g(spectrum.range * 100.0)}% in {spectrum.count} steps"
     if beam.polarized:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, OutputConfig
+from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
@@ -46,7 +46,7 @@ def check(config: Config) -> None:
     _check_beam(config.beam)
     _check_detector(config)
     _check_sampling(config)
-    _check_output(config.output)
+    _check_output(config)
 
 
 def detector_pixels(said: DetectorConfig) -> tuple[int, int]:
@@ -269,11 +269,18 @@ def _check_sampling(config: Config) -> None:
             raise InputError("roi", problem, "give xmin xmax ymin ymax, counted from 0, both ends included")
 
 
-def _check_output(said: OutputConfig) -> None:
+def _check_output(config: Config) -> None:
+    said = config.output
     _check_seed("noise_seed", said.noise_seed)
     _check_word("dtype", said.dtype, DTYPES)
     _check_word("physics", said.physics, PHYSICS)
     _check_positive(said, "threads", "memory_MB")
+    if said.printout_pixel is not None and config.detector.panels is None:
+        n_f, n_s = detector_pixels(config.detector)
+        fast, slow = said.printout_pixel
+        if not (0 <= fast < n_f and 0 <= slow < n_s):
+            problem = f"{fast} {slow} lies outside the detector of {n_f} x {n_s} pixels"
+            raise InputError("printout_pixel", problem, "give the fast and the slow index, counted from 0")
 
 
 __all__ = ["available_memory", "check", "detector_pixels"]

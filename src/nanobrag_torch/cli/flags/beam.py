@@ -74,9 +74,7 @@ BEAM = (
     ),
     *_sweep("hdiv", "horizontal"),
     *_sweep("vdiv", "vertical"),
-    _count(
-        "-divsteps", "number of horizontal and of vertical directions", "beam.hdiv_steps", "beam.vdiv_steps"
-    ),
+    _count("-divsteps", "number of horizontal and of vertical directions", "beam.hdiv_steps", "beam.vdiv_steps"),
     _divergence("round", "leave out directions outside an ellipse"),
     _divergence("square", "keep all directions"),
     Flag(
@@ -95,9 +93,7 @@ BEAM = (
         {"beam.polarization": False},
         sets={"beam.polarization": False},
     ),
-    _real(
-        "-fluence", "beam.fluence", 1e24, "photons per area; -flux overrides it", "photons/m²", "1.25932e+29"
-    ),
+    _real("-fluence", "beam.fluence", 1e24, "photons per area; -flux overrides it", "photons/m²", "1.25932e+29"),
     _real(
         "-flux",
         "beam.flux",
@@ -114,9 +110,7 @@ BEAM = (
         "mm",
         "0.1",
     ),
-    _real(
-        "-water", "crystal.water_um", 10.0, "edge of the water droplet that makes the background", "µm", "0"
-    ),
+    _real("-water", "crystal.water_um", 10.0, "edge of the water droplet that makes the background", "µm", "0"),
     Flag(
         ("-source_weights",),
         "use the weights of the source file, which are ignored otherwise",

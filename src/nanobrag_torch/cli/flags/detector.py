@@ -89,9 +89,7 @@ DETECTOR = (
         "100",
         "BEAM",
     ),
-    _real(
-        "-close_distance", "close_distance_mm", 80.0, "distance along the detector normal", "mm", "", "SAMPLE"
-    ),
+    _real("-close_distance", "close_distance_mm", 80.0, "distance along the detector normal", "mm", "", "SAMPLE"),
     _length(("-detsize",), "length of both edges of the detector", *_SIZE),
     _length(("-detsize_f*",), "length along the fast axis", _SIZE[0]),
     _length(("-detsize_s*",), "length along the slow axis", _SIZE[1]),
@@ -162,9 +160,7 @@ DETECTOR = (
     _vector("-sdet_vector", "detector.sdet_vector", (0.0, 1.0, 0.0), "0 -1 0", "slow axis"),
     _vector("-odet_vector", "detector.odet_vector", (0.0, 0.0, 1.0), "1 0 0", "normal, of length 1 exactly"),
     _vector("-beam_vector", "beam.beam_vector", (0.0, 0.0, 1.0), "1 0 0", "direction of the beam"),
-    _vector(
-        "-polar_vector", "beam.polar_vector", (1.0, 0.0, 0.0), "0 0 1", "direction of the electric field"
-    ),
+    _vector("-polar_vector", "beam.polar_vector", (1.0, 0.0, 0.0), "0 0 1", "direction of the electric field"),
     _vector("-spindle_axis", "sampling.spindle_axis", (1.0, 0.0, 0.0), "0 0 1", "axis of the spindle"),
     _vector(
         "-twotheta_axis",
@@ -201,12 +197,8 @@ DETECTOR = (
         "SAMPLE",
     ),
     _real("-detector_rotx*", "rotx_deg", 5.0, "rotation of the detector about lab x", "degrees", "0"),
-    _real(
-        "-detector_roty*", "roty_deg", 5.0, "rotation of the detector about lab y, after x", "degrees", "0"
-    ),
-    _real(
-        "-detector_rotz*", "rotz_deg", 5.0, "rotation of the detector about lab z, after y", "degrees", "0"
-    ),
+    _real("-detector_roty*", "roty_deg", 5.0, "rotation of the detector about lab y, after x", "degrees", "0"),
+    _real("-detector_rotz*", "rotz_deg", 5.0, "rotation of the detector about lab z, after y", "degrees", "0"),
     Flag(
         ("-curved_det*",),
         "all pixels at the same distance from the sample; one number behind it is skipped",

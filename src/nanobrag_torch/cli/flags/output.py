@@ -9,9 +9,7 @@ _PGM = {"output.pgm": True}
 _NOISE = {"output.noise": True}
 
 
-def _switch(
-    spelling: str, text: str, field: str, value: bool, default: str = "", extension: bool = False
-) -> Flag:
+def _switch(spelling: str, text: str, field: str, value: bool, default: str = "", extension: bool = False) -> Flag:
     sets = {field: value}
     return Flag((spelling,), text, spelling, sets, sets=sets, default=default, extension=extension)
 
@@ -95,9 +93,7 @@ OUTPUT = (
         takes=name("output.png_file"),
         extension=True,
     ),
-    _switch(
-        "-printout", "print every pixel's quantities instead of the progress", "output.printout", True, "off"
-    ),
+    _switch("-printout", "print every pixel's quantities instead of the progress", "output.printout", True, "off"),
     Flag(
         ("-printout_pixel",),
         "print the quantities of this pixel only",

@@ -79,9 +79,7 @@ def looks_like_flag(word: str) -> bool:
     return re.match(r"--?[A-Za-z]", word) is not None
 
 
-def _fixed(
-    shown: tuple[str, ...], fields: tuple[str, ...], values: Callable[[Sequence[str]], Values]
-) -> Words:
+def _fixed(shown: tuple[str, ...], fields: tuple[str, ...], values: Callable[[Sequence[str]], Values]) -> Words:
     return Words(shown, fields, lambda words: len(shown), values)
 
 
