@@ -166,29 +166,27 @@ Crystal settle_crystal(const Request *r, double wavelength)
     return crystal;
 }
 
-static Basis spun(const Basis *cell, Vec spindle, double phi)
+Basis cell_at_phi(const Orientations *o, int step)
 {
-    return (Basis){rotate_about(cell->a, spindle, phi), rotate_about(cell->b, spindle, phi),
-                   rotate_about(cell->c, spindle, phi)};
+    double phi = o->start + o->phi.step * step;
+    return (Basis){rotate_about(o->rest.a, o->spindle, phi), rotate_about(o->rest.b, o->spindle, phi),
+                   rotate_about(o->rest.c, o->spindle, phi)};
+}
+
+Basis cell_of_domain(const Orientations *o, const Basis *at_phi, int domain)
+{
+    if (domain == 0) return *at_phi; /* the first domain is the unrotated one */
+    const Mat *u = &o->domain[domain];
+    return (Basis){transform(u, at_phi->a), transform(u, at_phi->b), transform(u, at_phi->c)};
 }
 
 Orientations settle_orientations(const Crystal *crystal, const Request *r, Steps phi, Domains mosaic, Vec spindle)
 {
-    Orientations o = {or_else(r->phi, 0.0), phi, mosaic, 0};
+    Orientations o = {or_else(r->phi, 0.0), phi, mosaic, spindle, crystal->direct, 0};
     if ((double)phi.count * mosaic.count > 1e8) refuse("%d phi steps x %d domains are too many", phi.count, mosaic.count);
     Stream stream = -(r->mosaic_seed.given ? (Stream)r->mosaic_seed.value : 12345678);
-    Mat *domain = allocate((size_t)mosaic.count, sizeof *domain);
-    for (int m = 0; m < mosaic.count; m++) domain[m] = draw_rotation((float)mosaic.spread, &stream);
-    o.cell = allocate((size_t)phi.count * mosaic.count, sizeof *o.cell);
-    for (int t = 0; t < phi.count; t++) {
-        Basis cell = spun(&crystal->direct, spindle, o.start + phi.step * t);
-        Basis *row = &o.cell[(size_t)t * mosaic.count];
-        row[0] = cell; /* the first domain is the unrotated one */
-        for (int m = 1; m < mosaic.count; m++)
-            row[m] = (Basis){transform(&domain[m], cell.a), transform(&domain[m], cell.b),
-                             transform(&domain[m], cell.c)};
-    }
-    free(domain);
+    o.domain = allocate((size_t)mosaic.count, sizeof *o.domain);
+    for (int m = 0; m < mosaic.count; m++) o.domain[m] = draw_rotation((float)mosaic.spread, &stream);
     return o;
 }
 

@@ -24,16 +24,21 @@ typedef struct {
     double start; /* phi of the first step */
     Steps phi;
     Domains mosaic;
-    Basis *cell; /* [phi step][domain], metres */
+    Vec spindle;
+    Basis rest;  /* the cell at phi = 0, unmosaiced, metres */
+    Mat *domain; /* one rotation per mosaic domain, the first is never applied */
 } Orientations;
 
 /* Limits the sample along y and z to the beam (crystal.md 7), with a warning. */
 void clip_sample(Request *request);
 /* Prints from "reading <matrix file>" to "crystal is ...". */
 Crystal settle_crystal(const Request *request, double wavelength);
-/* Draws the mosaic domains and rotates the cell into every orientation. */
+/* Draws the mosaic domains. */
 Orientations settle_orientations(const Crystal *crystal, const Request *request, Steps phi, Domains mosaic,
                                  Vec spindle);
+/* The cell of a phi step (crystal.md 9), and of a domain of it (crystal.md 10). */
+Basis cell_at_phi(const Orientations *orientations, int step);
+Basis cell_of_domain(const Orientations *orientations, const Basis *at_phi, int domain);
 /* -oversample, or the advice of crystal.md 8. */
 int settle_oversample(const Crystal *crystal, const Request *request, double wavelength, double distance,
                       double pixel);

@@ -74,15 +74,18 @@ Sample lattice_sample(const Scene *scene, const Basis *cell, Vec q)
 static double orientation_sum(const Scene *scene, Vec q, Pixel *pixel)
 {
     const Orientations *o = &scene->orientations;
-    size_t count = (size_t)o->phi.count * (size_t)o->mosaic.count;
     double sum = 0.0;
     Sample s;
-    for (size_t i = 0; i < count; i++) {
-        s = lattice_sample(scene, &o->cell[i], q);
-        sum += s.f_cell * s.f_cell * s.f_latt * s.f_latt;
-        if (s.outside && !pixel->outside) {
-            pixel->outside = true;
-            pixel->first_outside = s;
+    for (int t = 0; t < o->phi.count; t++) {
+        Basis at_phi = cell_at_phi(o, t);
+        for (int m = 0; m < o->mosaic.count; m++) {
+            Basis cell = cell_of_domain(o, &at_phi, m);
+            s = lattice_sample(scene, &cell, q);
+            sum += s.f_cell * s.f_cell * s.f_latt * s.f_latt;
+            if (s.outside && !pixel->outside) {
+                pixel->outside = true;
+                pixel->first_outside = s;
+            }
         }
     }
     pixel->last = s;

@@ -86,7 +86,9 @@ static void print_pixel(const Scene *s, int fast, int slow)
     Pixel p = pixel_value(s, fast, slow);
     const Sample *last = &p.last;
     const Orientations *o = &s->orientations;
-    const Basis *cell = &o->cell[(size_t)o->phi.count * (size_t)o->mosaic.count - 1];
+    Basis at_phi = cell_at_phi(o, o->phi.count - 1);
+    Basis final = cell_of_domain(o, &at_phi, o->mosaic.count - 1);
+    const Basis *cell = &final;
     printf("%4d %4d : stol = %g\n", fast, slow, p.last_q / 2.0);
     printf("at %g %g %g\n", p.last_position.x, p.last_position.y, p.last_position.z);
     printf("hkl= %f %f %f  hkl0= %d %d %d\n", last->hkl[0], last->hkl[1], last->hkl[2], last->nearest[0],

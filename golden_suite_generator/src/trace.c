@@ -141,16 +141,19 @@ static void trace_term(const Scene *s, const SubPixel *sub_at, const Pixel *pixe
     say_vector(place, "a_star_unrotated_per_A", star->a);
     say_vector(place, "b_star_unrotated_per_A", star->b);
     say_vector(place, "c_star_unrotated_per_A", star->c);
-    trace_orientation(s, place, &o->cell[0], q);
-    for (int t = 0; t < o->phi.count; t++)
+    Basis first = cell_at_phi(o, 0);
+    trace_orientation(s, place, &first, q);
+    for (int t = 0; t < o->phi.count; t++) {
+        Basis at_phi = cell_at_phi(o, t);
         for (int m = 0; m < (all ? o->mosaic.count : 1); m++) {
-            const Basis *cell = &o->cell[(size_t)t * (size_t)o->mosaic.count + (size_t)m];
+            Basis cell = cell_of_domain(o, &at_phi, m);
             snprintf(place, sizeof place, "step[%d,%d,%d,%d,%d,%d]", index[0], index[1], index[2], index[3], t, m);
             say(place, "phi_tic", 1, (double)t);
             say(place, "phi_deg", 1, (o->start + o->phi.step * t) * DEGREES_PER_RADIAN);
-            say(place, "k_frac", 1, dot(cell->b, q));
-            trace_orientation(s, place, cell, q);
+            say(place, "k_frac", 1, dot(cell.b, q));
+            trace_orientation(s, place, &cell, q);
         }
+    }
 }
 
 static void trace_result(const Scene *s, const Pixel *p)
