@@ -1,1 +1,1 @@
-
+"""Comparison with the C program and with stored reference images."""
