@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from nanobrag_torch.errors import MemoryBudgetError
 from nanobrag_torch.geometry.cell import Lattice
 from nanobrag_torch.geometry.detector import Frame, Placement, panel_frame
 from nanobrag_torch.geometry.orientation import domain_cells, lattice_at_rest, phi_angles
@@ -118,21 +119,50 @@ def scaled(experiment: Experiment, sums: PixelSum) -> Tensor:
 
 
 def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
-    """Sums of pixels [P] by the plain definition, in chunks whose size changes no value."""
+    """Sums of pixels [P] by the plain definition, in chunks whose size changes no value.
 
-    def sums(chunk: Tensor) -> tuple[Tensor | None, ...]:
-        return tuple(accumulate(scene, chunk, lambda S: _lattice(scene, S, way)))
-
-    keeps_graph = torch.is_grad_enabled() and any(t.requires_grad for t in _tensors(scene))
-    terms = scene.layers * scene.oversample**2 * len(scene.incident) * len(scene.A)
-    size = chunk_pixels(way.budget, terms, keeps_graph)
-    parts = []
-    for chunk in torch.split(pixels, size):
-        parts.append(checkpoint(sums, chunk, use_reentrant=False) if keeps_graph else sums(chunk))
+    Raises:
+        MemoryBudgetError: not even one pixel fits into memory.
+    """
+    size = chunk_pixels(way.budget, scene.terms, scene.keeps_graph)
+    parts: list[PixelSum] = []
+    done = 0
+    while done < len(pixels):
+        chunk = pixels[done : done + size]
+        try:
+            parts.append(_chunk_sums(scene, chunk, way))
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            if size == 1:
+                raise MemoryBudgetError(
+                    "out of memory even for a single pixel; lower -memory or the threads"
+                ) from error
+            size = max(1, size // 4)
+            continue
+        done += len(chunk)
         if way.progress is not None:
             way.progress(len(chunk))
-    columns = zip(*parts, strict=True)
-    return PixelSum(*(None if column[0] is None else torch.cat(column) for column in columns))
+    backgrounds = [part.background for part in parts if part.background is not None]
+    return PixelSum(
+        torch.cat([part.total for part in parts]),
+        torch.cat(backgrounds) if backgrounds else None,
+        torch.cat([part.solid_angle for part in parts]),
+    )
+
+
+def _chunk_sums(scene: PixelScene, chunk: Tensor, way: Way) -> PixelSum:
+    """One chunk; with a gradient asked for, its graph is not held but made again in the backward pass."""
+
+    def sums() -> tuple[Tensor | None, ...]:
+        return tuple(accumulate(scene, chunk, lambda S: _lattice(scene, S, way)))
+
+    found = checkpoint(sums, use_reentrant=False) if scene.keeps_graph else sums()
+    return PixelSum(*found)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _lattice(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
@@ -151,14 +181,9 @@ def _lattice(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
     )
 
 
-def _tensors(scene: PixelScene) -> list[Tensor]:
-    fields = [getattr(scene, name) for name in scene.__dataclass_fields__]
-    table = scene.structure_factors
-    return [t for t in (*fields, table.values, table.default_F) if isinstance(t, Tensor)]
-
-
-def sums(scene: PixelScene, pixels: Tensor | None, count: int, way: Way, solid_angle: bool) -> PixelSum:
+def sums(scene: PixelScene, pixels: Tensor | None, count: int, way: Way) -> PixelSum:
     """Sums of pixels [P] (`None`: all `count` of the panel) on the device and by the backend of `way`."""
+    scene = scene.to(way.device)
     if pixels is None:
         pixels = torch.arange(count)
-    return plain_sums(scene, pixels, way)
+    return plain_sums(scene, pixels.to(way.device), way)

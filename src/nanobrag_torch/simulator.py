@@ -71,9 +71,9 @@ class Simulator:
             scene = pixel_scene(experiment, index)
             panel = experiment.detector.panels[index]
             count = panel.pixels_f * panel.pixels_s
-            result = sums(scene, chosen, count, way, solid_angle)
+            result = sums(scene, chosen, count, way)
             values.append(scaled(experiment, result))
-            if result.solid_angle is not None:
+            if solid_angle:
                 angles += float(result.solid_angle.detach().sum())
         return Image(experiment, tuple(values), tuple(lists), angles if solid_angle else None)
 
@@ -130,6 +130,6 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype:
     if dtype is None:
         return torch.float64
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen not in DTYPES.values():
+    if chosen is None or chosen not in DTYPES.values():
         raise BackendUnavailable(str(dtype), "is not a precision of this program; use float64 or float32")
     return chosen

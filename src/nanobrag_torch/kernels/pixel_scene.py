@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
 from nanobrag_torch.kernels.structure_factors import StructureFactors
@@ -76,3 +78,31 @@ class PixelScene:
     per_term_polar: bool
     per_term_thick: bool
     background: str
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor of the scene, those of the structure factors included."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                yield value
+        yield self.structure_factors.default_F
+        if self.structure_factors.values is not None:
+            yield self.structure_factors.values
+
+    @property
+    def keeps_graph(self) -> bool:
+        """Whether a gradient is asked of anything in the scene."""
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in self.tensors())
+
+    @property
+    def terms(self) -> int:
+        """Lattice terms of one pixel: layers x sub-pixels x sources x orientations."""
+        return self.layers * self.oversample**2 * len(self.incident) * len(self.A)
+
+    def to(self, device: torch.device) -> PixelScene:
+        """The scene on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        table = self.structure_factors
+        values = None if table.values is None else table.values.to(device)
+        moved["structure_factors"] = replace(table, values=values, default_F=table.default_F.to(device))
+        return PixelScene(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})

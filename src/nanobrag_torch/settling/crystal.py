@@ -91,7 +91,7 @@ def _cell(said: CrystalConfig) -> Tensor | None:
         return None
     lengths = [said.cell_a]
     for length in (said.cell_b, said.cell_c):
-        lengths.append(said.cell_a if number(length, 0.0) <= 0 else length)
+        lengths.append(said.cell_a if length is None or number(length, 0.0) <= 0 else length)
     angles = [
         real(90.0 if number(angle, 0.0) <= 0 else angle) for angle in (said.cell_alpha, said.cell_beta, said.cell_gamma)
     ]
@@ -190,7 +190,7 @@ def _structure_factors(said: CrystalConfig, inputs: Inputs) -> StructureFactors:
     default_F = tensor(said.default_F, 0.0)
     if inputs.grid is not None:
         grid = inputs.grid
-        return StructureFactors(real(grid.values), tuple(grid.origin), default_F, grid.count)
+        return StructureFactors(real(grid.values), grid.origin, default_F, grid.count)
     if number(said.default_F, 0.0) == 0.0:
         raise InputError("hkl_file", "there are no structure factors", "give a reflection file or default_F")
     return StructureFactors.constant(default_F)

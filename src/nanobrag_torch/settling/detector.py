@@ -15,7 +15,7 @@ from nanobrag_torch.geometry.vectors import cross, dot, real, vector
 from nanobrag_torch.models import Detector, Panel
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm, normalise
-from nanobrag_torch.settling.steps import layer_steps
+from nanobrag_torch.settling.steps import Steps, layer_steps
 from nanobrag_torch.settling.values import number, tensor
 from nanobrag_torch.units import metres_from_mm, metres_from_um, radians_from_degrees
 
@@ -97,11 +97,6 @@ def settle_detector(said: DetectorConfig, convention: Convention, direction: Ten
         layer_step=layer_step,
         attenuation=attenuation,
     )
-    if said.curved and not exact and not torch.equal(direction.detach(), real((1.0, 0.0, 0.0))):
-        text = (
-            "the curved detector throws pixels off unless the beam runs along +x (about 57 degrees for beams along z)"
-        )
-        notes.append(Note("defect", f"{text}; use the MOSFLM convention or the exact physics", True, "D28"))
     return SettledDetector(Detector((panel,), said.curved, said.point_pixel), tuple(notes), facts)
 
 
@@ -155,15 +150,24 @@ def _normal(convention: Convention, notes: list[Note]) -> Tensor:
     return normalise(cross(normalise(vector(convention.fast)), normalise(vector(convention.slow))))
 
 
+def sensor_steps(said: DetectorConfig, exact: bool) -> Steps:
+    """Layers of the sensor (m); one of thickness 0 where absorption is not modelled (specs: cli 5, -detector_abs)."""
+    thickness = metres_from_um(number(said.thickness_um, 0.0))
+    return layer_steps(said.thick_steps, 0.0 if _absorbs_nothing(said) else thickness, exact)
+
+
+def _absorbs_nothing(said: DetectorConfig) -> bool:
+    depth_um = number(said.attenuation_depth_um, -1.0)
+    return depth_um == 0.0 or math.isinf(depth_um)
+
+
 def _sensor(said: DetectorConfig, exact: bool, notes: list[Note]) -> tuple[int, Tensor, Tensor]:
     """Layers, thickness of one (m) and absorption coefficient (1/m) (specs: sources 3; cli 5, -detector_abs)."""
-    depth_um = number(said.attenuation_depth_um, -1.0)
-    no_model = depth_um == 0.0 or math.isinf(depth_um)
     thickness = metres_from_um(number(said.thickness_um, 0.0))
-    steps = layer_steps(said.thick_steps, 0.0 if no_model else thickness, exact)
-    if no_model:
+    steps = sensor_steps(said, exact)
+    if _absorbs_nothing(said):
         return steps.count, real(steps.step), real(0.0)
-    if depth_um > 0.0:
+    if number(said.attenuation_depth_um, -1.0) > 0.0:
         attenuation = 1.0 / tensor(said.attenuation_depth_um, 0.0, metres_from_um)
     elif steps.range > 0.0:
         attenuation = 1.0 / tensor(said.thickness_um, 0.0, metres_from_um) if thickness > 0 else real(1.0 / steps.range)
@@ -175,13 +179,6 @@ def _sensor(said: DetectorConfig, exact: bool, notes: list[Note]) -> tuple[int, 
         layer_step = tensor(said.thickness_um, 0.0, metres_from_um) / round(steps.range / steps.step)
     else:
         layer_step = real(steps.step)
-    if steps.count > 1 and steps.range > 0.0 and not exact:
-        covered = steps.count * steps.step / steps.range
-        text = (
-            f"the {steps.count} layers are {covered:.3g} times as thick as the sensor and, without -oversample_thick, "
-            "all weighted by the capture fraction of the last one; use the exact physics for the true capture"
-        )
-        notes.append(Note("defect", text, True, "D30"))
     return steps.count, layer_step, attenuation
 
 

@@ -13,12 +13,12 @@ from nanobrag_torch.errors import InputError, LegacyDefectWarning, NanobragWarni
 from nanobrag_torch.geometry.vectors import vector
 from nanobrag_torch.legacy_random import LegacyRandom
 from nanobrag_torch.models import Detector, Experiment
-from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.render import panel_frame_of
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.checks import check
 from nanobrag_torch.settling.crystal import settle_crystal
+from nanobrag_torch.settling.defects import defect_notes
 from nanobrag_torch.settling.detector import settle_detector, settled_convention
 from nanobrag_torch.settling.inputs import read_inputs
 from nanobrag_torch.settling.sampling import (
@@ -28,7 +28,6 @@ from nanobrag_torch.settling.sampling import (
     settle_sampling,
     settle_scan,
 )
-from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 if TYPE_CHECKING:
     from nanobrag_torch.settling.inputs import Inputs
@@ -105,7 +104,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         physics=physics,
         facts=facts,
     )
-    return replace(experiment, notes=(*notes, *_scene_notes(experiment)))
+    return replace(experiment, notes=(*notes, *defect_notes(experiment, config)))
 
 
 def _advice(
@@ -116,30 +115,3 @@ def _advice(
     distance = panel_frame_of(panel, direction, exact).distance.detach()
     args = (wavelength.detach(), distance, panel.pixel_size.detach())
     return recommended_oversample(extents, *args), reciprocal_pixel_size(*args)
-
-
-def _scene_notes(experiment: Experiment) -> list[Note]:
-    """Defects of the C program that depend on several components (specs: deviations, section F)."""
-    if experiment.physics == "exact":
-        return []
-    notes = []
-    crystal, sampling = experiment.crystal, experiment.sampling
-    if float(crystal.water.detach()) > 0.0:
-        scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * float(experiment.beam.fluence.detach()) / experiment.steps
-        text = (
-            f"the background is {scale:g} times what the water scatters (it is scaled twice and divided by the steps)"
-        )
-        notes.append(Note("defect", f"{text}; use the exact physics for the true one", True, "D29"))
-        if sampling.dmin > 0.0:
-            text = "pixels whose samples are all cut by -dmin lose their background; use the exact physics to keep it"
-            notes.append(Note("defect", text, True, "D54"))
-    if crystal.shape in ("gauss", "tophat"):
-        text = (
-            f"{crystal.shape} spots have a width that depends on the product of the cell counts and on the cell edge; "
-            "use the exact physics for widths of 1/N"
-        )
-        notes.append(Note("defect", text, True, "D27"))
-    if experiment.detector.point_pixel:
-        text = "-point_pixel leaves the pixel area out: values are 1/(pixel size)^2 larger; use the exact physics to have it"
-        notes.append(Note("defect", text, True, "D46"))
-    return notes

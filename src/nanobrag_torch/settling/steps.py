@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 DEFAULT_MOSAIC_DOMAINS = 10
 
 
-class Steps(NamedTuple):
+@dataclass(frozen=True)
+class Steps:
     """A settled sequence: `count` values, `step` apart, spanning `range`."""
 
     count: int
