@@ -34,57 +34,57 @@ APPARENT_DENSITY = 1.2e6
 
 def metres_from_mm(value: T) -> T:
     """Length in metres of a length in millimetres."""
-    return value / 1000.0  # type: ignore[operator]
+    return value / 1000.0  # type: ignore[operator,return-value]
 
 
 def metres_from_um(value: T) -> T:
     """Length in metres of a length in micrometres (sensor thickness, attenuation depth)."""
-    return value * 1e-6  # type: ignore[operator]
+    return value * 1e-6  # type: ignore[operator,return-value]
 
 
 def metres_from_water_um(value: T) -> T:
     """Water size in metres of a size in micrometres; a division, as in the C program."""
-    return value / 1e6  # type: ignore[operator]
+    return value / 1e6  # type: ignore[operator,return-value]
 
 
 def mm_from_metres(value: T) -> T:
     """Length in millimetres of a length in metres."""
-    return value * 1000.0  # type: ignore[operator]
+    return value * 1000.0  # type: ignore[operator,return-value]
 
 
 def um_from_metres(value: T) -> T:
     """Length in micrometres of a length in metres."""
-    return value * 1e6  # type: ignore[operator]
+    return value * 1e6  # type: ignore[operator,return-value]
 
 
 def metres_from_angstrom(value: T) -> T:
     """Length in metres of a length in Å."""
-    return value * METRES_PER_ANGSTROM  # type: ignore[operator]
+    return value * METRES_PER_ANGSTROM  # type: ignore[operator,return-value]
 
 
 def angstrom_from_metres(value: T) -> T:
     """Length in Å of a length in metres."""
-    return value * ANGSTROM_PER_METRE  # type: ignore[operator]
+    return value * ANGSTROM_PER_METRE  # type: ignore[operator,return-value]
 
 
 def radians_from_degrees(value: T) -> T:
     """Angle in radians of an angle in degrees."""
-    return value / DEGREES_PER_RADIAN  # type: ignore[operator]
+    return value / DEGREES_PER_RADIAN  # type: ignore[operator,return-value]
 
 
 def degrees_from_radians(value: T) -> T:
     """Angle in degrees of an angle in radians."""
-    return value * DEGREES_PER_RADIAN  # type: ignore[operator]
+    return value * DEGREES_PER_RADIAN  # type: ignore[operator,return-value]
 
 
 def radians_from_mrad(value: T) -> T:
     """Angle in radians of an angle in milliradians."""
-    return value / 1000.0  # type: ignore[operator]
+    return value / 1000.0  # type: ignore[operator,return-value]
 
 
 def fraction_from_percent(value: T) -> T:
     """Fraction of a value in percent."""
-    return value / 100.0  # type: ignore[operator]
+    return value / 100.0  # type: ignore[operator,return-value]
 
 
 def wavelength_from_energy(energy_eV: T) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class PixelScene:
 
     def to(self, device: torch.device) -> PixelScene:
         """The scene on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         table = self.structure_factors
         values = None if table.values is None else table.values.to(device)
         moved["structure_factors"] = replace(table, values=values, default_F=table.default_F.to(device))
