@@ -106,4 +106,5 @@ class PixelScene:
         table = self.structure_factors
         values = None if table.values is None else table.values.to(device)
         moved["structure_factors"] = replace(table, values=values, default_F=table.default_F.to(device))
-        return PixelScene(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()}
+        return PixelScene(**moved)
