@@ -69,9 +69,10 @@ def settle_beam(said: BeamConfig, inputs: Inputs, convention: Convention, exact:
         sources = _listed(inputs.sources, direction, wavelength, facts)
     differ = bool((sources.weights != sources.weights[0]).any())
     weighted = inputs.sources is not None and (exact if said.use_source_weights is None else said.use_source_weights)
-    if differ and not weighted:
-        text = "the weights of the source file are not used: every source counts the same"
-        notes.append(Note("defect", f"{text}; -source_weights uses them", True, "D34"))
+    if differ and not weighted and not exact:
+        lowest, highest = float(sources.weights.min()), float(sources.weights.max())
+        text = f"the weights of the source file, {lowest:g} to {highest:g}, are not used: every source counts the same"
+        notes.append(Note("defect", f"{text}; use -source_weights or -physics exact to avoid it", True, "D34"))
     weights = sources.weights * (len(sources.weights) / sources.weights.sum()) if weighted else None
     beam = Beam(
         direction=direction,

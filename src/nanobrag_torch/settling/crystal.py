@@ -123,8 +123,8 @@ def _misset(
         notes.append(
             Note(
                 "defect",
-                "random misset angles are drawn with a cap of 90 radians, so orientations are not uniformly "
-                "distributed; use the exact physics for uniform ones",
+                "random orientations are drawn by rotations of up to 90 radians instead of uniformly; "
+                "use -physics exact to avoid it",
                 True,
                 "D25",
             )
@@ -149,7 +149,7 @@ def _cell_notes(cell: Tensor | None, reciprocal: Tensor | None, lattice: Lattice
             notes.append(Note("cell", text, True, "D56"))
         elif not exact:
             text = f"the cell is drawn with angles {angles} instead of {wanted}"
-            advice = "give an orientation matrix, or use the exact physics, to avoid it"
+            advice = "use an orientation matrix or -physics exact to avoid it"
             notes.append(Note("defect", f"{text}; {advice}", True, "D26"))
     return notes
 
