@@ -37,13 +37,13 @@ class Image:
         experiment: what was rendered.
         values: per panel, values [P] of the rendered pixels in photons.
         pixels: per panel, indices [P] (slow * pixels_f + fast) of those pixels; `None` = all, in raster order.
-        solid_angle: sum of the solid angles in use over pixels, layers and sub-pixels, or `None`.
+        solid_angle: per panel, the sum of the solid angles in use over pixels, layers and sub-pixels, or `None`.
     """
 
     experiment: Experiment
     values: tuple[Tensor, ...]
     pixels: tuple[Tensor | None, ...]
-    solid_angle: float | None = None
+    solid_angle: tuple[float, ...] | None = None
 
     @cached_property
     def panels(self) -> tuple[Tensor, ...]:
@@ -101,13 +101,14 @@ class Image:
             solid_angle=None if self.solid_angle is None else self._reported_solid_angle(self.solid_angle),
         )
 
-    def _reported_solid_angle(self, total: float) -> float:
+    def _reported_solid_angle(self, sums: tuple[float, ...]) -> float:
         """Divided as the C program does (specs: deviations, D39), or the true one in the exact mode."""
         experiment = self.experiment
         if experiment.physics == "exact":
-            layers = experiment.detector.panels[0].layers
-            return total / (experiment.sampling.oversample**2 * layers)
-        return total / experiment.steps
+            layers = [panel.layers for panel in experiment.detector.panels]
+            front = sum(total / n for total, n in zip(sums, layers, strict=True))
+            return front / experiment.sampling.oversample**2
+        return sum(sums) / experiment.steps
 
     def _region_pixels(self) -> int:
         xmin, xmax, ymin, ymax = self.experiment.sampling.roi

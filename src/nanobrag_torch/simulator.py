@@ -66,7 +66,8 @@ class Simulator:
         experiment = self.experiment
         way = Way(self.way.device, self.way.dtype, self.way.backend, self.way.budget, progress)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
-        values, angles = [], 0.0
+        values: list[Tensor] = []
+        angles: list[float] = []
         for index, chosen in enumerate(lists):
             scene = pixel_scene(experiment, index)
             panel = experiment.detector.panels[index]
@@ -74,8 +75,8 @@ class Simulator:
             result = sums(scene, chosen, count, way)
             values.append(scaled(experiment, result))
             if solid_angle:
-                angles += float(result.solid_angle.detach().sum())
-        return Image(experiment, tuple(values), tuple(lists), angles if solid_angle else None)
+                angles.append(float(result.solid_angle.detach().sum()))
+        return Image(experiment, tuple(values), tuple(lists), tuple(angles) if solid_angle else None)
 
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:

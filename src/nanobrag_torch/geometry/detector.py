@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz
-from nanobrag_torch.geometry.vectors import dot
+from nanobrag_torch.geometry.vectors import cross, dot
 from nanobrag_torch.numerics import norm, normalise
 
 
@@ -98,16 +98,23 @@ def panel_frame(placement: Placement, beam: Tensor, exact: bool) -> Frame:
     """The frame of a panel for a beam direction [3] (specs: geometry 7, 8, 9, 12).
 
     The reported distance and beam centre ignore two-theta in the faithful mode (specs: deviations, D38); the exact
-    mode gives the true intersection of the beam with the panel.
+    mode gives the true intersection of the beam with the plane of the pixels, whatever the normal that was given.
     """
     stages = placement_stages(placement, beam)
     fast, slow, normal = stages.swung
     origin = stages.origin
     near_point = torch.stack([-dot(origin, fast), -dot(origin, slow)])
     close_distance = dot(origin, normal)
-    distance = close_distance / (dot(beam, normal) if exact else stages.ratio)
-    to_beam = distance * beam - origin
-    beam_centre = torch.stack([dot(fast, to_beam), dot(slow, to_beam)])
+    if exact:
+        plane = cross(fast, slow)
+        distance = dot(origin, plane) / dot(beam, plane)
+        to_beam = distance * beam - origin
+        along = torch.stack([dot(to_beam, cross(slow, plane)), dot(to_beam, cross(plane, fast))])
+        beam_centre = along / dot(plane, plane)
+    else:
+        distance = close_distance / stages.ratio
+        to_beam = distance * beam - origin
+        beam_centre = torch.stack([dot(fast, to_beam), dot(slow, to_beam)])
     return Frame(origin, fast, slow, normal, distance, close_distance, beam_centre, near_point)
 
 
