@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import BackendUnavailable
-from nanobrag_torch.kernels import reference
+from nanobrag_torch.kernels import native_lattice, reference
 from nanobrag_torch.kernels.problem import LatticeProblem
 
 _log = logging.getLogger(__name__)
@@ -19,22 +19,18 @@ _log = logging.getLogger(__name__)
 class Backend(Protocol):
     """What an implementation of the lattice sum offers."""
 
-    def why_not(
-        self, device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool
-    ) -> str | None:
+    def why_not(self, device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> str | None:
         """`None` if it can serve, else one sentence that says why not and what would."""
 
     def lattice_sum(self, S: Tensor, A: Tensor, N: Tensor, problem: LatticeProblem) -> Tensor:
         """Σ_m F_cell² F_latt² [P]."""
 
 
-BACKENDS: dict[str, Backend] = {"reference": reference}
+BACKENDS: dict[str, Backend] = {"cpu": native_lattice, "reference": reference}
 """In the order in which they are tried; the reference last."""
 
 
-def choose(
-    name: str | None, device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool
-) -> Backend:
+def choose(name: str | None, device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> Backend:
     """The named backend, or with `None` the first that can serve; the choice is logged once.
 
     Raises:

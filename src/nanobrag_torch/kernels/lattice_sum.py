@@ -71,11 +71,7 @@ def _check(S: Tensor, A: Tensor, N: Tensor, shape: str, radius: str, dtype: torc
     if dtype not in (torch.float64, torch.float32):
         raise InputError("dtype", f"{dtype} cannot serve", "choose torch.float64 or torch.float32")
     for name, tensor, form in (("S", S, (-1, 3)), ("A", A, (-1, 3, 3)), ("N", N, (3,))):
-        fits = tensor.dim() == len(form) and all(
-            n in (-1, m) for n, m in zip(form, tensor.shape, strict=True)
-        )
+        fits = tensor.dim() == len(form) and all(n in (-1, m) for n, m in zip(form, tensor.shape, strict=True))
         if not fits or tensor.dtype != torch.float64:
             wanted = "[" + ", ".join("any" if n < 0 else str(n) for n in form) + "]"
-            raise InputError(
-                name, f"{list(tensor.shape)} of {tensor.dtype}", f"give {wanted} of torch.float64"
-            )
+            raise InputError(name, f"{list(tensor.shape)} of {tensor.dtype}", f"give {wanted} of torch.float64")

@@ -12,9 +12,7 @@ CODE = 2
 RADIUS_FACTOR = 0.63
 
 
-def squared_radius(
-    delta: tuple[Tensor, Tensor, Tensor], N: Tensor, reciprocal: Tensor, radius: str
-) -> Tensor:
+def squared_radius(delta: tuple[Tensor, Tensor, Tensor], N: Tensor, reciprocal: Tensor, radius: str) -> Tensor:
     """ϱ² [P]: squared distance from the lattice point in the measure of GAUSS and TOPHAT.
 
     `nanobragg`: |Δh a* + Δk b* + Δl c*|² N_a² N_b² N_c² (1/Å², a quirk: specs: deviations, D27).
@@ -24,8 +22,7 @@ def squared_radius(
         x, y, z = (N[i] * delta[i] for i in range(3))
     else:
         x, y, z = (
-            delta[0] * reciprocal[0, j] + delta[1] * reciprocal[1, j] + delta[2] * reciprocal[2, j]
-            for j in range(3)
+            delta[0] * reciprocal[0, j] + delta[1] * reciprocal[1, j] + delta[2] * reciprocal[2, j] for j in range(3)
         )
     square = x * x + y * y + z * z
     if radius == "exact":

@@ -1,0 +1,168 @@
+"""The native kernels for processors: plain C, called through ctypes (csrc/)."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from nanobrag_torch import native
+from nanobrag_torch.errors import MemoryBudgetError
+from nanobrag_torch.kernels.packing import GEOMETRY_LENGTH, LATTICE_LENGTH, SOURCE_LENGTH, THREADS
+from nanobrag_torch.kernels.pixel_scene import PixelScene
+from nanobrag_torch.kernels.shapes import CODES
+
+_LIBRARY = "nanobrag_kernels"
+_SINGLE = 3
+_POINTER, _INTEGER, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_PROBLEM = [_POINTER] * 4
+_SCENE = [*_PROBLEM, _POINTER, _POINTER, _POINTER, _INTEGER, _INTEGER]
+_ARGUMENTS = {
+    "nanobrag_lattice_sum": (None, [*_PROBLEM, _POINTER, _INTEGER, _POINTER]),
+    "nanobrag_lattice_sum_vjp": (ctypes.c_int, [*_PROBLEM, _POINTER, _POINTER, _INTEGER, *[_POINTER] * 4]),
+    "nanobrag_pixel_sum": (None, [*_SCENE, _REAL, *[_POINTER] * 4]),
+    "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, *[_POINTER] * 7]),
+    "nanobrag_level": (ctypes.c_int, [ctypes.c_int]),
+}
+
+
+@cache
+def _functions() -> ctypes.CDLL:
+    library = native.load(_LIBRARY)
+    if library is None:
+        raise OSError(native.why_missing(_LIBRARY))
+    for name, (result, arguments) in _ARGUMENTS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def why_not(device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> str | None:
+    """Why the native kernels cannot serve, in one sentence, or `None`."""
+    if device.type != "cpu":
+        return f"it computes on processors, not on {device}; use backend cuda or reference"
+    if shape not in CODES:
+        return f"it does not know the shape {shape}; use backend reference"
+    if native.load(_LIBRARY) is None:
+        return native.why_missing(_LIBRARY)
+    return None
+
+
+def why_not_scene(scene: PixelScene, device: torch.device, dtype: torch.dtype, gradient: bool) -> str | None:
+    """Why the fused sum over pixels cannot serve this scene, in one sentence, or `None`."""
+    reason = why_not(device, dtype, scene.shape, scene.interpolate)
+    if reason is None and gradient and scene.curved != "flat":
+        return "it has no gradients for curved detectors; the plain path does"
+    return reason
+
+
+def level(most: int = 0) -> int:
+    """Instructions in use: 4 AVX-512, 3 AVX2, 1 the baseline; a positive `most` sets an upper limit from now on."""
+    return int(_functions().nanobrag_level(most))
+
+
+def _problem(config: list[int], lattice: Tensor, A: Tensor, table: Tensor, single: bool) -> tuple[Tensor, ...]:
+    numbers = list(config)
+    numbers[THREADS] = torch.get_num_threads()
+    numbers[_SINGLE] = int(single)
+    values = table.to(torch.float32) if single else table
+    return torch.tensor(numbers, dtype=torch.int64), lattice.contiguous(), A.contiguous(), values.contiguous()
+
+
+def _pointers(tensors: tuple[Tensor | None, ...]) -> list[int | None]:
+    return [None if t is None else t.data_ptr() for t in tensors]
+
+
+def _zeros(length: int | tuple[int, ...]) -> Tensor:
+    return torch.zeros(length, dtype=torch.float64)
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryBudgetError("there is no memory for the gradients; use fewer orientations or threads")
+
+
+def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
+    """Σ_m F_cell² F_latt² [P] at S [P,3]."""
+    problem = _problem(config, lattice, A, table, bool(config[_SINGLE]))
+    S, out = S.contiguous(), torch.empty(len(S), dtype=torch.float64)
+    _functions().nanobrag_lattice_sum(*_pointers(problem), S.data_ptr(), len(S), out.data_ptr())
+    return out
+
+
+def lattice_sum_vjp(
+    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants_table: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients by S, A, the lattice parameters and the table (empty unless wanted), in double throughout."""
+    problem = _problem(config, lattice, A, table, False)
+    S, grad = S.contiguous(), grad.contiguous()
+    by_S, by_lattice, by_A = torch.empty_like(S), _zeros(LATTICE_LENGTH), _zeros(tuple(A.shape))
+    by_table = _zeros(len(table)) if wants_table else None
+    failed = _functions().nanobrag_lattice_sum_vjp(
+        *_pointers((*problem, grad, S)), len(S), *_pointers((by_S, by_lattice, by_A, by_table))
+    )
+    _check(failed)
+    return by_S, by_A, by_lattice, _zeros(0) if by_table is None else by_table
+
+
+def pixel_sum(
+    pixels: Tensor | None,
+    span: tuple[int, int],
+    scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    config: list[int],
+    output: tuple[float, bool, bool, bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Total, background and solid angle [P] of pixels.
+
+    Args:
+        pixels: [P] int64 indices, or `None` for the contiguous `span` (first, count).
+        scene: geometry [G], sources [Q,11], A [M,3,3], lattice [13], table [T].
+        config: whole numbers of the scene.
+        output: factor on the total; whether it is float32; whether background and solid angle are wanted
+            (empty if not).
+    """
+    geometry, sources, A, lattice, table = scene
+    scale, single, wants_background, wants_angle = output
+    problem = (*_problem(config, lattice, A, table, bool(config[_SINGLE])), geometry, sources.contiguous())
+    pixels = None if pixels is None else pixels.contiguous()
+    first, count = span
+    total = torch.empty(count, dtype=torch.float32 if single else torch.float64)
+    background = torch.empty(count if wants_background else 0, dtype=torch.float64)
+    angle = torch.empty(count if wants_angle else 0, dtype=torch.float64)
+    _functions().nanobrag_pixel_sum(
+        *_pointers((*problem, pixels)),
+        first,
+        count,
+        scale,
+        *_pointers((None if single else total, total if single else None)),
+        *_pointers((background if wants_background else None, angle if wants_angle else None)),
+    )
+    return total, background, angle
+
+
+def pixel_sum_vjp(
+    grads: tuple[Tensor, Tensor | None],
+    pixels: Tensor | None,
+    span: tuple[int, int],
+    scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    config: list[int],
+    wants_table: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients by geometry, sources, A, the lattice parameters and the table (empty unless wanted), in double."""
+    geometry, sources, A, lattice, table = scene
+    problem = (*_problem(config, lattice, A, table, False), geometry, sources.contiguous())
+    by_total = grads[0].to(torch.float64).contiguous()
+    by_background = None if grads[1] is None else grads[1].contiguous()
+    pixels = None if pixels is None else pixels.contiguous()
+    by_lattice, by_A = _zeros(LATTICE_LENGTH), _zeros(tuple(A.shape))
+    by_geometry, by_sources = _zeros(GEOMETRY_LENGTH), _zeros((len(sources), SOURCE_LENGTH))
+    by_table = _zeros(len(table)) if wants_table else None
+    failed = _functions().nanobrag_pixel_sum_vjp(
+        *_pointers((*problem, pixels)),
+        *span,
+        *_pointers((by_total, by_background, by_lattice, by_A, by_table, by_geometry, by_sources)),
+    )
+    _check(failed)
+    return by_geometry, by_sources, by_A, by_lattice, _zeros(0) if by_table is None else by_table

@@ -1,0 +1,74 @@
+/* The exported functions: each calls its copy for the best instruction set that this processor has. */
+#include "problem.h"
+
+#define DECLARE(LEVEL_)                                                                                          \
+    void JOIN(lattice_sum, LEVEL_)(const struct lattice_inputs *, const double *, int64_t, double *);            \
+    int JOIN(lattice_sum_vjp, LEVEL_)(const struct lattice_inputs *, const double *, const double *, int64_t,    \
+                                      double *, const struct lattice_gradients *);                               \
+    void JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct pixel_outputs *);                     \
+    int JOIN(pixel_sum_vjp, LEVEL_)(const struct scene_inputs *, const double *, const double *,                 \
+                                    const struct pixel_gradients *);
+
+DECLARE(_default)
+#ifdef HAS_LEVELS
+DECLARE(_v3)
+DECLARE(_v4)
+#define CALL(NAME, ...) \
+    (level() == 4 ? NAME##_v4(__VA_ARGS__) : level() == 3 ? NAME##_v3(__VA_ARGS__) : NAME##_default(__VA_ARGS__))
+#else
+#define CALL(NAME, ...) NAME##_default(__VA_ARGS__)
+#endif
+
+static int limit = 4;
+
+static int level(void) {
+#ifdef HAS_LEVELS
+    __builtin_cpu_init();
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512cd");
+    int best = avx2 && avx512 ? 4 : avx2 ? 3 : 1;
+    return best < limit ? best : limit;
+#else
+    return 1;
+#endif
+}
+
+/* The level of instructions in use: 4 AVX-512, 3 AVX2, 1 the baseline. A positive `most` sets an upper limit. */
+int nanobrag_level(int most) {
+    if (most > 0) limit = most;
+    return level();
+}
+
+void nanobrag_lattice_sum(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                          const double *S, int64_t points, double *out) {
+    const struct lattice_inputs in = {config, lattice, cells, table};
+    CALL(lattice_sum, &in, S, points, out);
+}
+
+int nanobrag_lattice_sum_vjp(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                             const double *by_sum, const double *S, int64_t points, double *by_S, double *by_lattice,
+                             double *by_cells, double *by_table) {
+    const struct lattice_inputs in = {config, lattice, cells, table};
+    const struct lattice_gradients out = {by_lattice, by_cells, by_table};
+    return CALL(lattice_sum_vjp, &in, by_sum, S, points, by_S, &out);
+}
+
+void nanobrag_pixel_sum(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                        const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
+                        int64_t count, double scale, double *total, float *total_single, double *background,
+                        double *angle) {
+    const struct scene_inputs in = {{config, lattice, cells, table}, geometry, sources, pixels, first, count};
+    const struct pixel_outputs out = {scale, total, total_single, background, angle};
+    CALL(pixel_sum, &in, &out);
+}
+
+int nanobrag_pixel_sum_vjp(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                           const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
+                           int64_t count, const double *by_total, const double *by_background, double *by_lattice,
+                           double *by_cells, double *by_table, double *by_geometry, double *by_sources) {
+    const struct scene_inputs in = {{config, lattice, cells, table}, geometry, sources, pixels, first, count};
+    const struct pixel_gradients out = {{by_lattice, by_cells, by_table}, by_geometry, by_sources};
+    return CALL(pixel_sum_vjp, &in, by_total, by_background, &out);
+}

@@ -1,0 +1,144 @@
+/* The sum over orientations of (F L)^2 for one block of scattering vectors. */
+#ifndef NANOBRAG_LATTICE_BLOCK_H
+#define NANOBRAG_LATTICE_BLOCK_H
+
+#include "lookup.h"
+#include "shapes.h"
+
+/* Scattering vectors of a block (1/Angstrom). */
+struct vectors {
+    double x[LANES], y[LANES], z[LANES];
+};
+
+/* A lattice problem as a block needs it. */
+struct lattice {
+    struct lattice_inputs in;
+    struct shape_numbers numbers;
+    struct shape_numbersf numbersf;
+    struct grid grid;
+    int64_t orientations;
+    int shape, lookup, single;
+};
+
+INLINE struct lattice lattice_of(const struct lattice_inputs *in) {
+    struct lattice l;
+    l.in = *in;
+    l.shape = (int)in->config[SHAPE];
+    l.lookup = (int)in->config[LOOKUP];
+    l.single = (int)in->config[SINGLE];
+    l.orientations = in->config[ORIENTATIONS];
+    l.numbers = shape_numbers(l.shape, (int)in->config[EXACT_RADIUS], in->lattice);
+    l.numbersf = shape_numbersf(&l.numbers);
+    l.grid = grid_of(in->config);
+    return l;
+}
+
+TRICUBIC_BLOCK(tricubic, double)
+TRICUBIC_BLOCK(tricubicf, float)
+
+/* h (or k, l) = a.S, its nearest whole number, and what is left. */
+INLINE double split(const double *a, double x, double y, double z, double *whole) {
+    double h = a[0] * x + a[1] * y + a[2] * z;
+    *whole = ceil(h - 0.5);
+    return h - *whole;
+}
+
+/* h, k, l of one orientation's cell A for every lane. */
+INLINE void indices(const double *A, const struct vectors *restrict S, double (*restrict h)[LANES]) {
+    SIMD for (int lane = 0; lane < LANES; lane++) {
+        double x = S->x[lane], y = S->y[lane], z = S->z[lane];
+        h[0][lane] = A[0] * x + A[1] * y + A[2] * z;
+        h[1][lane] = A[3] * x + A[4] * y + A[5] * z;
+        h[2][lane] = A[6] * x + A[7] * y + A[8] * z;
+    }
+}
+
+/* Everything in double. */
+INLINE void sum_double(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
+                       double *restrict sum) {
+    const double *table = in->in.table;
+    const struct shape_numbers numbers = in->numbers;
+    const struct grid grid = in->grid;
+    for (int64_t m = 0; m < in->orientations; m++) {
+        const double *A = in->in.cells + 9 * m;
+        double F[LANES], h[3][LANES];
+        if (lookup == TRICUBIC) {
+            indices(A, S, h);
+            tricubic(&grid, table, h, F, 0);
+        }
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l;
+            double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
+            double L = amplitude(shape, dh, dk, dl, &numbers);
+            if (lookup == NEAREST) L *= table[place(&grid, h, k, l)];
+            if (lookup == TRICUBIC) L *= F[lane];
+            sum[lane] += L * L;
+        }
+    }
+    if (lookup == CONSTANT) {
+        double F = table[grid.outside];
+        SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] *= F * F;
+    }
+}
+
+/* Indices and their split in double, from the fractions on in single precision, the sum in double. */
+INLINE void sum_single(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
+                       double *restrict sum) {
+    const float *table = in->in.table;
+    const struct shape_numbersf numbers = in->numbersf;
+    const struct grid grid = in->grid;
+    for (int64_t m = 0; m < in->orientations; m++) {
+        const double *A = in->in.cells + 9 * m;
+        float F[LANES], fraction[3][LANES];
+        int index[LANES];
+        double h[3][LANES];
+        if (lookup == TRICUBIC) {
+            indices(A, S, h);
+            tricubicf(&grid, table, h, F, 0);
+        }
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l;
+            fraction[0][lane] = (float)split(A, x, y, z, &h);
+            fraction[1][lane] = (float)split(A + 3, x, y, z, &k);
+            fraction[2][lane] = (float)split(A + 6, x, y, z, &l);
+            if (lookup == NEAREST) index[lane] = place(&grid, h, k, l);
+        }
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            float L = amplitudef(shape, fraction[0][lane], fraction[1][lane], fraction[2][lane], &numbers);
+            if (lookup == NEAREST) L *= table[index[lane]];
+            if (lookup == TRICUBIC) L *= F[lane];
+            F[lane] = L;
+        }
+        SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] += (double)F[lane] * (double)F[lane];
+    }
+    if (lookup == CONSTANT) {
+        double F = table[grid.outside];
+        SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] *= F * F;
+    }
+}
+
+#define SUM_CASES(SHAPE_)                                                                          \
+    case SHAPE_:                                                                                   \
+        if (l->single) {                                                                           \
+            if (l->lookup == CONSTANT) sum_single(SHAPE_, CONSTANT, l, S, sum);                    \
+            else if (l->lookup == NEAREST) sum_single(SHAPE_, NEAREST, l, S, sum);                 \
+            else sum_single(SHAPE_, TRICUBIC, l, S, sum);                                          \
+        } else {                                                                                   \
+            if (l->lookup == CONSTANT) sum_double(SHAPE_, CONSTANT, l, S, sum);                    \
+            else if (l->lookup == NEAREST) sum_double(SHAPE_, NEAREST, l, S, sum);                 \
+            else sum_double(SHAPE_, TRICUBIC, l, S, sum);                                          \
+        }                                                                                          \
+        break;
+
+/* sum[lane] = sum over orientations of F^2 L^2. */
+NOINLINE void lattice_block(const struct lattice *l, const struct vectors *S, double *sum) {
+    for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0;
+    switch (l->shape) {
+        SUM_CASES(SQUARE)
+        SUM_CASES(ROUND)
+        SUM_CASES(GAUSS)
+        SUM_CASES(TOPHAT)
+    }
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* The vector-Jacobian product of the sum over orientations for one block, always in double. */
+#ifndef NANOBRAG_LATTICE_VJP_BLOCK_H
+#define NANOBRAG_LATTICE_VJP_BLOCK_H
+
+#include <stdlib.h>
+
+#include "lattice_block.h"
+#include "shapes_vjp.h"
+
+/* Gradients that one slice of the points adds up by itself; slices are added in their order afterwards. */
+struct lattice_slice {
+    struct number_lanes numbers;
+    double *cells; /* [M,3,3] */
+    double *table; /* this thread's copy of the table's gradient, or null */
+};
+
+/* Add a block's derivatives by F to the table, joining neighbours that read the same entry. */
+INLINE void scatter_nearest(const int *index, const double *by_F, double *table) {
+    int run = index[0];
+    double sum = by_F[0];
+    for (int lane = 1; lane < LANES; lane++) {
+        if (index[lane] != run) {
+            table[run] += sum;
+            run = index[lane];
+            sum = 0.0;
+        }
+        sum += by_F[lane];
+    }
+    table[run] += sum;
+}
+
+INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES], const double *by_F, double *table) {
+    struct nodes n;
+    find_nodes(grid, h, &n);
+    const int row = (int)grid->size[2], plane = row * (int)grid->size[1];
+    for (int lane = 0; lane < LANES; lane++) {
+        if (!n.inside[lane]) {
+            table[grid->outside] += by_F[lane];
+            continue;
+        }
+        double w[3][4];
+        for (int axis = 0; axis < 3; axis++) lagrange(n.f[axis][lane], w[axis]);
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 4; j++) {
+                double part = by_F[lane] * w[0][i] * w[1][j];
+                for (int k = 0; k < 4; k++) table[n.corner[lane] + i * plane + j * row + k] += part * w[2][k];
+            }
+    }
+}
+
+/* One shape and lookup. `g` [LANES]: derivatives of the loss by the sums; the sums themselves go to `sum`. */
+INLINE void vjp_double(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
+                       const double *restrict g, double *restrict sum, struct vectors *restrict by_S,
+                       struct lattice_slice *restrict slice) {
+    const double *table = in->in.table;
+    const struct shape_numbers numbers = in->numbers;
+    const struct grid grid = in->grid;
+    const double constant = table[grid.outside];
+    struct number_lanes *restrict lanes = &slice->numbers;
+    for (int64_t m = 0; m < in->orientations; m++) {
+        const double *A = in->in.cells + 9 * m;
+        double *by_A = slice->cells + 9 * m;
+        double looked_up[LANES], slope[3][LANES], index_hkl[3][LANES], by_F[LANES];
+        int index[LANES];
+        double ax = 0, ay = 0, az = 0, bx = 0, by = 0, bz = 0, cx = 0, cy = 0, cz = 0;
+        if (lookup == TRICUBIC) {
+            indices(A, S, index_hkl);
+            tricubic(&grid, table, index_hkl, looked_up, slope);
+        }
+#pragma omp simd reduction(+ : ax, ay, az, bx, by, bz, cx, cy, cz)
+        for (int lane = 0; lane < LANES; lane++) {
+            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l, by_d[3], F = constant;
+            double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
+            if (lookup == NEAREST) {
+                int at = place(&grid, h, k, l);
+                F = table[at];
+                index[lane] = at;
+            }
+            if (lookup == TRICUBIC) F = looked_up[lane];
+            double gF = g[lane] * F, gFF = gF * F;
+            double L2 = shape == SQUARE ? square_vjp(dh, dk, dl, &numbers, gFF, lane, by_d, lanes)
+                                        : radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, by_d, lanes);
+            double gh = gFF * by_d[0], gk = gFF * by_d[1], gl = gFF * by_d[2];
+            by_F[lane] = 2.0 * gF * L2;
+            if (lookup == TRICUBIC) {
+                gh += by_F[lane] * slope[0][lane];
+                gk += by_F[lane] * slope[1][lane];
+                gl += by_F[lane] * slope[2][lane];
+            }
+            sum[lane] += F * F * L2;
+            by_S->x[lane] += gh * A[0] + gk * A[3] + gl * A[6];
+            by_S->y[lane] += gh * A[1] + gk * A[4] + gl * A[7];
+            by_S->z[lane] += gh * A[2] + gk * A[5] + gl * A[8];
+            ax += gh * x, ay += gh * y, az += gh * z;
+            bx += gk * x, by += gk * y, bz += gk * z;
+            cx += gl * x, cy += gl * y, cz += gl * z;
+        }
+        by_A[0] += ax, by_A[1] += ay, by_A[2] += az;
+        by_A[3] += bx, by_A[4] += by, by_A[5] += bz;
+        by_A[6] += cx, by_A[7] += cy, by_A[8] += cz;
+        if (!slice->table) continue;
+        if (lookup == NEAREST) scatter_nearest(index, by_F, slice->table);
+        else if (lookup == TRICUBIC) scatter_tricubic(&grid, index_hkl, by_F, slice->table);
+        else slice->table[grid.outside] += lane_total(by_F);
+    }
+}
+
+#define VJP_CASES(SHAPE_)                                                                  \
+    case SHAPE_:                                                                           \
+        if (l->lookup == CONSTANT) vjp_double(SHAPE_, CONSTANT, l, S, g, sum, by_S, slice); \
+        else if (l->lookup == NEAREST) vjp_double(SHAPE_, NEAREST, l, S, g, sum, by_S, slice); \
+        else vjp_double(SHAPE_, TRICUBIC, l, S, g, sum, by_S, slice);                      \
+        break;
+
+/* Sums of a block, derivatives by S (set), and the slice's gradients (added to). Lanes with g = 0 add nothing. */
+NOINLINE void lattice_vjp_block(const struct lattice *l, const struct vectors *S,
+                                                        const double *g, double *sum, struct vectors *by_S,
+                                                        struct lattice_slice *slice) {
+    for (int lane = 0; lane < LANES; lane++) sum[lane] = by_S->x[lane] = by_S->y[lane] = by_S->z[lane] = 0.0;
+    switch (l->shape) {
+        VJP_CASES(SQUARE)
+        VJP_CASES(ROUND)
+        VJP_CASES(GAUSS)
+        VJP_CASES(TOPHAT)
+    }
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* The sum over everything that one pixel collects: layers, sub-pixels, sources, orientations. */
+#include "geometry.h"
+
+/* Sums of a block, before they are stored. */
+struct sums {
+    double total[LANES], background[LANES], angle[LANES];
+    double omega[LANES], polarization[LANES], kappa[LANES]; /* the cached factors (specs: intensity 5) */
+};
+
+/* The terms of one sub-pixel of one layer. */
+INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restrict at, struct sums *restrict sums) {
+    const double samples = (double)(scene->oversample * scene->oversample * scene->source_count);
+    int seeking = 0;
+    if (scene->polarized)
+        for (int lane = 0; lane < LANES; lane++) seeking |= sums->polarization[lane] == 0.0;
+    for (int64_t q = 0; q < scene->source_count; q++) {
+        const double *source = scene->sources + SOURCE_LENGTH * q;
+        struct vectors S;
+        double kept[LANES], p[LANES], intensity[LANES];
+        scatter(scene, at, source, &S, kept);
+        for (int lane = 0; lane < LANES; lane++) p[lane] = 1.0;
+        if (scene->polarized && (seeking || scene->per_term_polar || scene->background == BACKGROUND_EXACT))
+            polarize(scene, at, source, p);
+        if (seeking) {
+            seeking = 0;
+            for (int lane = 0; lane < LANES; lane++) {
+                double cached = sums->polarization[lane];
+                sums->polarization[lane] = cached == 0.0 ? kept[lane] * p[lane] : cached;
+                seeking |= sums->polarization[lane] == 0.0;
+            }
+        }
+        if (scene->background == BACKGROUND_EXACT) {
+            const double weight = source[WEIGHT] / samples;
+            SIMD for (int lane = 0; lane < LANES; lane++)
+                sums->background[lane] += weight * at->kappa[lane] * p[lane] * at->omega[lane];
+        }
+        if (!any(kept)) continue;
+        lattice_block(&scene->lattice, &S, intensity);
+        const int omega = scene->per_term_omega, polar = scene->per_term_polar, thick = scene->per_term_thick;
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double factor = source[WEIGHT] * kept[lane];
+            factor *= omega ? at->omega[lane] : 1.0;
+            factor *= polar ? p[lane] : 1.0;
+            factor *= thick ? at->kappa[lane] : 1.0;
+            sums->total[lane] += factor * intensity[lane];
+        }
+    }
+}
+
+/* All terms of a block. */
+INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, struct sums *sums) {
+    for (int lane = 0; lane < LANES; lane++) {
+        sums->total[lane] = sums->background[lane] = sums->angle[lane] = 0.0;
+        sums->polarization[lane] = scene->polarized ? 0.0 : 1.0;
+    }
+    for (int64_t layer = 0; layer < scene->layers; layer++)
+        for (int64_t slow = 0; slow < scene->oversample; slow++)
+            for (int64_t fast = 0; fast < scene->oversample; fast++) {
+                struct sub_pixel at;
+                sub_pixel(scene, pixels, layer, slow, fast, &at);
+                if (!slow && !fast) {
+                    if (!layer) memcpy(sums->omega, at.omega, sizeof at.omega);
+                    memcpy(sums->kappa, at.kappa, sizeof at.kappa);
+                }
+                for (int lane = 0; lane < LANES; lane++)
+                    sums->angle[lane] += scene->per_term_omega ? at.omega[lane] : sums->omega[lane];
+                add_sources(scene, &at, sums);
+            }
+    for (int lane = 0; lane < LANES; lane++) {
+        double omega = sums->omega[lane], p = sums->polarization[lane], kappa = sums->kappa[lane];
+        double factor = scene->per_term_omega ? 1.0 : omega;
+        factor *= scene->per_term_polar ? 1.0 : p;
+        factor *= scene->per_term_thick ? 1.0 : kappa;
+        sums->total[lane] *= factor;
+        if (scene->background == BACKGROUND_NANOBRAGG) sums->background[lane] = kappa * p * omega;
+    }
+}
+
+/* Sums of pixels; bits do not depend on the number of threads or the place of a pixel in the list. */
+void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *in, const struct pixel_outputs *out) {
+    const struct scene scene = scene_of(in);
+    const int64_t blocks = (in->count + LANES - 1) / LANES;
+#pragma omp parallel for schedule(dynamic, 64) num_threads((int)in->lattice.config[THREADS])
+    for (int64_t block = 0; block < blocks; block++) {
+        struct pixels pixels;
+        struct sums sums;
+        const int64_t first = block * LANES;
+        const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
+        load_pixels(in, &scene, first, &pixels);
+        sum_block(&scene, &pixels, &sums);
+        for (int lane = 0; lane < lanes; lane++) {
+            if (out->total) out->total[first + lane] = out->scale * sums.total[lane];
+            if (out->total_single) out->total_single[first + lane] = (float)(out->scale * sums.total[lane]);
+            if (out->background) out->background[first + lane] = sums.background[lane];
+            if (out->angle) out->angle[first + lane] = sums.angle[lane];
+        }
+    }
+}

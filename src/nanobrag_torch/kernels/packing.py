@@ -1,0 +1,117 @@
+"""The flat form in which compiled kernels take a problem: whole numbers, and vectors of real parameters.
+
+The order is that of the enumerations in csrc/problem.h. Real parameters are put together by torch, so that their
+gradients find the way back to the tensors they came from.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nanobrag_torch.kernels.pixel_scene import PixelScene
+from nanobrag_torch.kernels.problem import LatticeProblem
+from nanobrag_torch.kernels.shapes import CODES
+from nanobrag_torch.numerics import normalise
+
+THREADS = 11
+"""Place of the number of threads in the configuration; it is filled in when a kernel is called."""
+
+LATTICE_LENGTH, GEOMETRY_LENGTH, SOURCE_LENGTH = 13, 31, 11
+CURVATURES = {"flat": 0, "nanobragg": 1, "exact": 2}
+BACKGROUNDS = {"none": 0, "nanobragg": 1, "exact": 2}
+
+
+def lattice_config(problem: LatticeProblem, orientations: int) -> list[int]:
+    """The whole numbers of a lattice sum."""
+    table = problem.table
+    lookup = 0 if table.values is None else 2 if problem.interpolation else 1
+    return [
+        CODES[problem.shape],
+        lookup,
+        int(problem.radius == "exact"),
+        int(problem.dtype == torch.float32),
+        *table.sizes,
+        *table.origin,
+        orientations,
+        1,
+    ]
+
+
+def lattice_parameters(N: Tensor, problem: LatticeProblem) -> Tensor:
+    """N, fudge and reciprocal vectors, [LATTICE_LENGTH]."""
+    return torch.cat([N, problem.fudge.reshape(1), problem.reciprocal.reshape(-1)])
+
+
+def scene_config(scene: PixelScene, dtype: torch.dtype) -> list[int]:
+    """The whole numbers of a sum over pixels."""
+    return [
+        *lattice_config(scene_problem(scene, dtype), len(scene.A)),
+        len(scene.incident),
+        scene.layers,
+        scene.oversample,
+        scene.pixels_f,
+        CURVATURES[scene.curved],
+        int(scene.point_pixel),
+        int(scene.has_sensor),
+        int(scene.polarized),
+        int(scene.per_term_omega),
+        int(scene.per_term_polar),
+        int(scene.per_term_thick),
+        BACKGROUNDS[scene.background],
+    ]
+
+
+def scene_problem(scene: PixelScene, dtype: torch.dtype) -> LatticeProblem:
+    """The lattice's part of a scene."""
+    return LatticeProblem(
+        scene.structure_factors,
+        scene.shape,
+        scene.reciprocal,
+        scene.fudge,
+        scene.interpolate and scene.structure_factors.values is not None,
+        scene.radius,
+        dtype,
+    )
+
+
+def scene_geometry(scene: PixelScene) -> Tensor:
+    """The panel's real parameters, [GEOMETRY_LENGTH]."""
+    fast, slow = _sphere_axes(scene)
+    dmin = scene.origin.new_tensor(scene.dmin)
+    parts = (
+        scene.origin,
+        scene.fast,
+        scene.slow,
+        scene.normal,
+        scene.pixel_size,
+        scene.close_distance,
+        scene.layer_step,
+        scene.attenuation,
+        scene.point_area,
+        scene.polarization_factor,
+        dmin,
+        scene.distance,
+        scene.beam,
+        scene.beam_centre,
+        fast,
+        slow,
+    )
+    return torch.cat([part.reshape(-1) for part in parts])
+
+
+def _sphere_axes(scene: PixelScene) -> tuple[Tensor, Tensor]:
+    """Axes of the exact curved detector across the beam (specs: deviations F, D28); zeros for the others."""
+    if scene.curved != "exact":
+        return torch.zeros_like(scene.fast), torch.zeros_like(scene.fast)
+    fast = normalise(scene.fast - (scene.fast * scene.beam).sum() * scene.beam)
+    slow = torch.linalg.cross(scene.beam, fast)
+    return fast, slow * torch.sign((slow * scene.slow).sum().detach())
+
+
+def scene_sources(scene: PixelScene) -> Tensor:
+    """The sources' real parameters, [Q, SOURCE_LENGTH]: with their electric and magnetic directions (intensity 5)."""
+    incident = scene.incident
+    magnetic = normalise(torch.linalg.cross(scene.polarization_axis.expand_as(incident), incident))
+    electric = normalise(torch.linalg.cross(incident, magnetic))
+    return torch.cat([incident, scene.wavelength[:, None], scene.weight[:, None], electric, magnetic], dim=1)
