@@ -1,0 +1,286 @@
+"""NeXus files of the application definition NXmx: images with their full geometry, in HDF5.
+
+The frame is that of NeXus (McStas): origin at the sample, beam along +z, y up. Our lab frame is turned into it by
+`scene.mcstas_rotation`, which depends on the beam direction only; `/entry/simulation/lab_to_nexus` keeps it.
+
+A panel is an NXdetector_module. Its `module_offset` leads from the end of the detector's chain to the outer corner of
+pixel (0, 0); the chain is `det_z` (translation along the beam), which depends on `two_theta` (rotation), which
+depends on nothing. Panels are stored below each other in one array; their place in it is `data_origin`, `data_size`.
+The data are compressed with bitshuffle-LZ4, whose filter a reader needs; HDF5 1.10 can read the rest by itself.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanobrag_torch.io.files import Opening, PathLike, whole_file
+from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, rotation
+from nanobrag_torch.units import degrees_from_radians
+
+if TYPE_CHECKING:
+    import h5py
+
+DETECTOR = "/entry/instrument/detector"
+CHAIN = f"{DETECTOR}/transformations"
+GONIOMETER = "/entry/sample/transformations"
+NOT_MEASURED = -1
+"""Value of pixels that the mask flags, in integer data."""
+LARGEST_INTEGER = 2**31 - 3
+_FRAME_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class NexusImages:
+    """What goes into a file besides the scene.
+
+    Args:
+        frames: images, each a tuple of arrays [slow, fast], one per panel; int32 counts or float32 photons.
+        phi: spindle angle at the start of each frame, degrees; as many as there are frames.
+        masks: per panel the mask bits [slow, fast]; `None` = all pixels are good.
+        saturation: largest value that is not an overload; `None` = no limit.
+        title: a line about the images.
+        when: time stamp; now by default.
+    """
+
+    frames: Iterable[tuple[NDArray[Any], ...]]
+    phi: Sequence[float]
+    masks: tuple[NDArray[np.int32], ...] | None = None
+    saturation: float | None = None
+    title: str = "simulated diffraction"
+    when: datetime | None = None
+
+
+def write_nexus(
+    path: PathLike, images: NexusImages, scene: Scene, *, opening: Opening = whole_file, field: str = ""
+) -> None:
+    """Write images of a scene; `field` names the flag in errors.
+
+    Frames are taken and compressed one after the other, so that only compressed ones are kept in memory.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("earliest", "v110")) as file:
+        file.attrs["default"] = "entry"
+        entry = _group(file, "entry", "NXentry")
+        entry.attrs["default"] = "data"
+        stamp = (images.when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for name, text in (
+            ("definition", "NXmx"),
+            ("title", images.title),
+            ("start_time", stamp),
+            ("end_time_estimated", stamp),
+        ):
+            entry[name] = text
+        source = _group(entry, "source", "NXsource")
+        source["name"] = "simulated"
+        source["type"], source["probe"] = "Synchrotron X-ray Source", "x-ray"
+        instrument = _group(entry, "instrument", "NXinstrument")
+        instrument["name"] = "nanobrag_torch"
+        _beam(instrument, scene)
+        _sample(entry, images.phi, scene)
+        detector = _detector(instrument, images, scene)
+        _data(entry, detector, images, scene.panels)
+        _simulation(entry, scene)
+    with opening(path, field) as target:
+        target.write(buffer.getbuffer())
+
+
+def layout(panels: Sequence[ScenePanel]) -> tuple[tuple[int, int], list[int]]:
+    """Shape (slow, fast) of the array that holds all panels below each other, and the first row of each."""
+    starts = np.cumsum([0, *(panel.pixels_s for panel in panels)])
+    return (int(starts[-1]), max(panel.pixels_f for panel in panels)), [int(x) for x in starts[:-1]]
+
+
+def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = kind
+    return group
+
+
+def _number(parent: h5py.Group, name: str, value: object, unit: str = "") -> h5py.Dataset:
+    dataset = parent.create_dataset(name, data=value)
+    if unit:
+        dataset.attrs["units"] = unit
+    return dataset
+
+
+def _transformation(
+    parent: h5py.Group, name: str, value: object, vector: Floats, depends_on: str, *, turns: bool = False
+) -> None:
+    """A translation (m) or rotation (degrees) along or about a vector, relative to what it depends on."""
+    dataset = _number(parent, name, value, "deg" if turns else "m")
+    dataset.attrs["transformation_type"] = "rotation" if turns else "translation"
+    dataset.attrs["vector"] = np.asarray(vector, dtype=np.float64) + 0.0
+    dataset.attrs["offset"] = np.zeros(3)
+    dataset.attrs["offset_units"] = "m"
+    dataset.attrs["depends_on"] = depends_on
+
+
+def _beam(instrument: h5py.Group, scene: Scene) -> None:
+    """Wavelength or spectrum, fluence, size and polarization."""
+    said, beam = scene.beam, _group(instrument, "beam", "NXbeam")
+    central = _number(beam, "incident_wavelength", said.wavelength, "angstrom")
+    if len(said.wavelengths) > 1:
+        central.attrs["variant"] = "incident_wavelength_1Dspectrum"
+        _number(beam, "incident_wavelength_1Dspectrum", said.wavelengths, "angstrom")
+        for ending in ("weights", "weight"):
+            _number(beam, f"incident_wavelength_1Dspectrum_{ending}", said.weights)
+        spectrum = _group(beam, "incident_wavelength_spectrum", "NXdata")
+        spectrum.attrs["signal"], spectrum.attrs["axes"] = "weights", "wavelength"
+        _number(spectrum, "weights", said.weights)
+        _number(spectrum, "wavelength", said.wavelengths, "angstrom")
+    _number(beam, "flux", said.fluence / said.exposure, "1/s/m^2")
+    _number(beam, "total_flux", said.total_flux, "Hz")
+    _number(beam, "flux_integrated", said.fluence, "1/m^2")
+    _number(beam, "incident_beam_size", [said.size, said.size], "m")
+    beam["profile"] = "rectangular"
+    x, y, _ = scene.to_mcstas @ said.polarization_axis
+    across = x * x + y * y
+    K = said.polarization_factor
+    stokes = [1.0, K * (x * x - y * y) / across, K * 2.0 * x * y / across, 0.0] if across > 0 else [1.0, 0.0, 0.0, 0.0]
+    _number(beam, "incident_polarization_stokes", [stokes])
+
+
+def _sample(entry: h5py.Group, phi: Sequence[float], scene: Scene) -> None:
+    sample = _group(entry, "sample", "NXsample")
+    sample["name"], sample["depends_on"] = "simulated crystal", f"{GONIOMETER}/phi"
+    axes = _group(sample, "transformations", "NXtransformations")
+    start = np.asarray(phi, dtype=np.float64)
+    _transformation(axes, "phi", start, scene.to_mcstas @ scene.spindle, ".", turns=True)
+    _number(axes, "phi_end", start + scene.osc, "deg")
+    _number(axes, "phi_increment_set", scene.osc, "deg")
+    if scene.cell is not None:
+        _number(sample, "unit_cell", [_parameters(scene.cell)])
+
+
+def _parameters(cell: Floats) -> list[float]:
+    """a, b, c (Å), alpha, beta, gamma (degrees) of cell vectors [3, 3]."""
+    lengths = np.linalg.norm(cell, axis=1)
+    angles = []
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        cos = np.clip(cell[j] @ cell[k] / (lengths[j] * lengths[k]), -1.0, 1.0)
+        angles.append(degrees_from_radians(float(np.arccos(cos))))
+    return [*map(float, lengths), *angles]
+
+
+def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py.Group:
+    detector = _group(instrument, "detector", "NXdetector")
+    main = scene.main_panel
+    f, s, distance = main.meets(scene.beam.direction)
+    detector["description"], detector["type"] = "simulated pixel array detector", "pixel"
+    detector["depends_on"] = f"{CHAIN}/det_z"
+    detector["sensor_material"] = "Si"
+    _number(detector, "sensor_thickness", max(main.thickness, THINNEST), "m")
+    _number(detector, "distance", distance, "m")
+    _number(detector, "distance_derived", True)
+    _number(detector, "count_time", scene.beam.exposure, "s")
+    _number(detector, "frame_time", scene.beam.exposure, "s")
+    if len(scene.panels) == 1:
+        _number(detector, "beam_center_x", f / main.pixel_size, "pixel")
+        _number(detector, "beam_center_y", s / main.pixel_size, "pixel")
+        _number(detector, "beam_center_derived", True)
+        _number(detector, "x_pixel_size", main.pixel_size, "m")
+        _number(detector, "y_pixel_size", main.pixel_size, "m")
+    if images.saturation is not None:
+        _number(detector, "saturation_value", images.saturation)
+    _number(detector, "underload_value", 0)
+    chain = _group(detector, "transformations", "NXtransformations")
+    axis = scene.to_mcstas @ scene.twotheta_axis
+    length = np.linalg.norm(axis)
+    beam = np.array([0.0, 0.0, 1.0])
+    _transformation(chain, "two_theta", scene.twotheta, axis / length if length > 0 else beam, ".", turns=True)
+    _transformation(chain, "det_z", distance, beam, f"{CHAIN}/two_theta")
+    _, starts = layout(scene.panels)
+    for index, (panel, start) in enumerate(zip(scene.panels, starts, strict=True)):
+        _module(detector, f"module_{index}", panel, start, scene, distance)
+    return detector
+
+
+def _module(detector: h5py.Group, name: str, panel: ScenePanel, start: int, scene: Scene, distance: float) -> None:
+    """A panel at the end of the detector's chain: offset and pixel directions with the swing undone."""
+    module = _group(detector, name, "NXdetector_module")
+    if panel.name:
+        module["description"] = panel.name
+    _number(module, "data_origin", np.array([start, 0]))
+    _number(module, "data_size", np.array([panel.pixels_s, panel.pixels_f]))
+    inner = rotation(scene.to_mcstas @ scene.twotheta_axis, -scene.twotheta) @ scene.to_mcstas
+    offset = inner @ panel.origin - np.array([0.0, 0.0, distance])
+    length = float(np.linalg.norm(offset))
+    vector = offset / length if length > 0 else np.array([1.0, 0.0, 0.0])
+    _transformation(module, "module_offset", length, vector, f"{CHAIN}/det_z")
+    place = f"{DETECTOR}/{name}/module_offset"
+    for direction, axis in (("fast", panel.fast), ("slow", panel.slow)):
+        _transformation(module, f"{direction}_pixel_direction", panel.pixel_size, inner @ axis, place)
+
+
+def _data(entry: h5py.Group, detector: h5py.Group, images: NexusImages, panels: Sequence[ScenePanel]) -> None:
+    """The images, compressed frame by frame, and the mask."""
+    packed = _bitshuffle()
+    shape, starts = layout(panels)
+    mask = np.full(shape, GAP, dtype=np.int32)
+    for index, (panel, start) in enumerate(zip(panels, starts, strict=True)):
+        bits = 0 if images.masks is None else images.masks[index]
+        mask[start : start + panel.pixels_s, : panel.pixels_f] = bits
+    group = _group(entry, "data", "NXdata")
+    group.attrs["signal"] = "data"
+    dataset = None
+    number = 0
+    for number, frame in enumerate(images.frames, start=1):
+        kind = np.int32 if np.issubdtype(frame[0].dtype, np.integer) else np.float32
+        if dataset is None:
+            dataset = group.create_dataset(
+                "data",
+                shape=(len(images.phi), *shape),
+                dtype=kind,
+                chunks=(1, *shape),
+                **packed,
+            )
+        whole = np.zeros(shape, dtype=kind)
+        for panel, start, values in zip(panels, starts, frame, strict=True):
+            whole[start : start + panel.pixels_s, : panel.pixels_f] = values
+        if kind is np.int32:
+            whole[mask != 0] = NOT_MEASURED
+        dataset[number - 1] = whole
+    if dataset is None or number != len(images.phi):
+        raise ValueError(f"{number} frames for {len(images.phi)} spindle angles")
+    if dataset.dtype == np.int32:
+        _number(detector, "bit_depth_readout", 32)
+    detector["data"] = dataset
+    detector.create_dataset("pixel_mask", data=mask, chunks=shape, compression="gzip")
+    _number(detector, "pixel_mask_applied", True)
+
+
+def _bitshuffle() -> dict[str, Any]:
+    """Keywords of a data set compressed with bitshuffle-LZ4.
+
+    The filter is registered by force: with HDF5_PLUGIN_PATH set, hdf5plugin leaves it to a search of that path,
+    which finds filters made for another HDF5.
+    """
+    import hdf5plugin
+
+    hdf5plugin.register(("bshuf",), force=True)
+    return dict(hdf5plugin.Bitshuffle(cname="lz4"))
+
+
+def _simulation(entry: h5py.Group, scene: Scene) -> None:
+    """What NXmx has no place for."""
+    extra = _group(entry, "simulation", "NXcollection")
+    extra["program"] = "nanobrag_torch"
+    _number(extra, "lab_to_nexus", scene.to_mcstas)
+    _number(extra, "attenuation_coefficient", [panel.attenuation for panel in scene.panels], "1/m")
+    _number(extra, "thickness", [panel.thickness for panel in scene.panels], "m")
+    _number(extra, "curved", scene.curved)
+    if scene.cell is not None:
+        _number(extra, "cell_vectors", scene.cell @ scene.to_mcstas.T, "angstrom")
