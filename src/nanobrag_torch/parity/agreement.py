@@ -197,7 +197,8 @@ def strongest_peaks(image: Array, count: int) -> list[Peak]:
         if taken[slow, fast]:
             continue
         members = np.array(_plateau(values, taken, slow, fast, (1.0 - TIE) * height), dtype=np.float64)
-        peaks.append(Peak(height, *members.mean(axis=0)))
+        slow_mean, fast_mean = members.mean(axis=0)
+        peaks.append(Peak(height, float(slow_mean), float(fast_mean)))
     return peaks
 
 

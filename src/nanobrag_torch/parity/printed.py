@@ -88,6 +88,8 @@ _ROWS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 IMAGE_STATISTICS = ("max_I", "max_I_at_fast_slow_m", "mean", "rms", "rmsd", "intfile_scale", "pgm_scale")
 """Names that depend on the pixel values and not on the scene alone."""
+SQUARED = ("rms", "rmsd", "pgm_scale")
+"""Names that come from sums of squares."""
 
 
 def printed_numbers(output: str) -> dict[str, Any]:
@@ -110,12 +112,16 @@ def printed_numbers(output: str) -> dict[str, Any]:
 
 
 def printed_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """The names of `theirs` whose values differ in `ours` or are missing there, one line each."""
+    """The names of `theirs` whose values differ in `ours` or are missing there, one line each.
+
+    Numbers equal to the printed digits; where the C program sums squares in single precision, one unit in the sixth
+    digit is allowed (specs: deviations D50).
+    """
     rows = []
     for name, value in theirs.items():
         if name not in ours:
             rows.append(f"{name} is not printed, expected {value}")
-        elif ours[name] != value:
+        elif ours[name] != value and not (name in SQUARED and abs(ours[name] - value) <= 1e-5 * abs(value)):
             rows.append(f"{name} is {ours[name]}, expected {value}")
     return rows
 
