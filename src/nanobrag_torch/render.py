@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from nanobrag_torch.geometry.orientation import domain_cells, lattice_at_rest, p
 from nanobrag_torch.geometry.vectors import real
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
 from nanobrag_torch.kernels.pixel_scene import PixelScene
+from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
 from nanobrag_torch.models import Crystal, Experiment, Panel
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.physics.accumulate import PixelSum, accumulate
@@ -23,16 +25,31 @@ from nanobrag_torch.physics.background import background_intensity
 from nanobrag_torch.plan import DEFAULT_BUDGET, chunk_pixels
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
+REPORTED_PIXELS = 2**19
+"""Pixels of a fused render between two reports of its progress."""
+
 
 @dataclass(frozen=True)
 class Way:
-    """How a render is done: device, precision, backend, memory budget (bytes), and who hears of its progress."""
+    """How a render is done.
+
+    Args:
+        device: where.
+        dtype: precision behind the phase.
+        backend: name of a kernel backend, or `None` for the best.
+        budget: bytes for the plain path.
+        progress: called with the number of pixels done since its last call.
+        solid_angle: whether the solid angles are summed too.
+        out_dtype: precision of the values; each is rounded once.
+    """
 
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float64
     backend: str | None = None
     budget: int = DEFAULT_BUDGET
     progress: Callable[[int], None] | None = None
+    solid_angle: bool = False
+    out_dtype: torch.dtype = torch.float64
 
 
 def panel_frame_of(panel: Panel, beam_direction: Tensor, exact: bool) -> Frame:
@@ -105,17 +122,20 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
     )
 
 
-def scaled(experiment: Experiment, sums: PixelSum) -> Tensor:
-    """Pixel values [P] in photons: (r_e²Φ/n)·(I_bg·background + total) (specs: intensity 6; deviations F, D29)."""
-    device = sums.total.device
-    fluence = experiment.beam.fluence.to(device)
-    scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * fluence / experiment.steps
-    if sums.background is None:
-        return scale * sums.total
-    intensity = background_intensity(experiment.crystal.water.to(device), fluence)
+def common_scale(experiment: Experiment) -> Tensor:
+    """The factor r_e²Φ/n [] of every pixel, in double (specs: intensity 6)."""
+    return CLASSICAL_ELECTRON_RADIUS_SQUARED * experiment.beam.fluence / experiment.steps
+
+
+def scaled(experiment: Experiment, total: Tensor, background: Tensor | None) -> Tensor:
+    """Pixel values [P] in photons: (r_e²Φ/n)·(total + I_bg·background) (specs: intensity 6; deviations F, D29)."""
+    scale = common_scale(experiment).to(total.device)
+    if background is None:
+        return scale * total
+    intensity = background_intensity(experiment.crystal.water, experiment.beam.fluence).to(total.device)
     if experiment.physics == "exact":
-        return scale * sums.total + intensity * sums.background
-    return scale * (sums.total + intensity * sums.background)
+        return scale * total + intensity * background
+    return scale * (total + intensity * background)
 
 
 def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
@@ -181,9 +201,49 @@ def _lattice(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
     )
 
 
-def sums(scene: PixelScene, pixels: Tensor | None, count: int, way: Way) -> PixelSum:
-    """Sums of pixels [P] (`None`: all `count` of the panel) on the device and by the backend of `way`."""
-    scene = scene.to(way.device)
-    if pixels is None:
-        pixels = torch.arange(count)
-    return plain_sums(scene, pixels.to(way.device), way)
+class Values(NamedTuple):
+    """Values [P] of rendered pixels in photons, and the sum [] of their solid angles or `None`."""
+
+    values: Tensor
+    solid_angle: Tensor | None
+
+
+def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> Values:
+    """Values of pixels [P] of one panel (`None`: all of them), by the best way that can serve.
+
+    The fused kernel serves where it can; elsewhere the plain definition does, with the lattice sum of `way.backend`.
+    """
+    panel = experiment.detector.panels[panel_index]
+    scene = pixel_scene(experiment, panel_index).to(way.device)
+    chosen = range(panel.pixels_s * panel.pixels_f) if pixels is None else pixels.to(way.device)
+    if why_not(scene, dtype=way.dtype, backend=way.backend) is None:
+        return _fused(experiment, scene, chosen, way)
+    listed = torch.arange(len(chosen), device=way.device) if isinstance(chosen, range) else chosen
+    sums = plain_sums(scene, listed, way)
+    values = scaled(experiment, sums.total, sums.background).to(way.out_dtype)
+    return Values(values, sums.solid_angle.detach().sum() if way.solid_angle else None)
+
+
+def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, way: Way) -> Values:
+    """Values by the fused kernel; where nothing else is added it scales and rounds by itself, in one pass."""
+    direct = scene.background == "none" and not scene.keeps_graph and not experiment.beam.fluence.requires_grad
+    scale = float(common_scale(experiment)) if direct else 1.0
+    parts, angles = [], torch.zeros((), dtype=torch.float64)
+    step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)
+    for start in range(0, max(len(pixels), 1), step):
+        found = pixel_sum(
+            scene,
+            pixels[start : start + step],
+            dtype=way.dtype,
+            backend=way.backend,
+            want_solid_angle=way.solid_angle,
+            out_dtype=way.out_dtype if direct else torch.float64,
+            scale=scale,
+        )
+        values = found.total if direct else scaled(experiment, found.total, found.background).to(way.out_dtype)
+        parts.append(values)
+        if found.solid_angle is not None:
+            angles = angles + found.solid_angle.detach().sum()
+        if way.progress is not None:
+            way.progress(len(values))
+    return Values(parts[0] if len(parts) == 1 else torch.cat(parts), angles if way.solid_angle else None)

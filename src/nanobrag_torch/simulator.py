@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from nanobrag_torch.errors import BackendUnavailable, InputError
 from nanobrag_torch.image import Image
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.plan import DEFAULT_BUDGET
-from nanobrag_torch.render import Way, pixel_scene, scaled, sums
+from nanobrag_torch.render import Way, render
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -49,6 +50,7 @@ class Simulator:
         *,
         solid_angle: bool = False,
         progress: Callable[[int], None] | None = None,
+        out_dtype: torch.dtype = torch.float64,
     ) -> Image:
         """Render the region (without the masked pixels), or the pixels of a list.
 
@@ -56,6 +58,7 @@ class Simulator:
             pixels: integer [P, 2] (slow, fast), or [P, 3] (panel, slow, fast); `None` = all of the region.
             solid_angle: also sum the solid angles, for `Image.statistics`.
             progress: called with the number of pixels done since its last call.
+            out_dtype: precision of the image's values, float64 or float32; each is rounded once.
 
         Returns:
             The image, in photons; differentiable in every tensor of the experiment that requires a gradient.
@@ -64,19 +67,13 @@ class Simulator:
             InputError: a pixel outside the detector.
         """
         experiment = self.experiment
-        way = Way(self.way.device, self.way.dtype, self.way.backend, self.way.budget, progress)
+        way = replace(self.way, progress=progress, solid_angle=solid_angle, out_dtype=out_dtype)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
-        values: list[Tensor] = []
-        angles: list[float] = []
-        for index, chosen in enumerate(lists):
-            scene = pixel_scene(experiment, index)
-            panel = experiment.detector.panels[index]
-            count = panel.pixels_f * panel.pixels_s
-            result = sums(scene, chosen, count, way)
-            values.append(scaled(experiment, result))
-            if solid_angle:
-                angles.append(float(result.solid_angle.detach().sum()))
-        return Image(experiment, tuple(values), tuple(lists), tuple(angles) if solid_angle else None)
+        found = [render(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
+        angles = [float(panel.solid_angle) for panel in found if panel.solid_angle is not None]
+        return Image(
+            experiment, tuple(panel.values for panel in found), tuple(lists), sum(angles) if solid_angle else None
+        )
 
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:

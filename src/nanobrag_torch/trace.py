@@ -199,7 +199,7 @@ def _pixel(
     experiment: Experiment, scene: PixelScene, pixel: Tensor, cached: Cached, terms: Tensor, last: tuple[SubPixel, Term]
 ) -> Iterator[Tap]:
     sums = accumulate(scene, pixel, lambda S: _lattice(scene, S))
-    value = scaled(experiment, sums)
+    value = scaled(experiment, sums.total, sums.background)
     water, fluence = experiment.crystal.water, experiment.beam.fluence
     background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)
     yield _tap("pixel", "I_before_scaling", background + terms, "intensity 6")
