@@ -15,13 +15,15 @@ from nanobrag_torch import __version__
 from nanobrag_torch.cli.flags import FLAGS
 from nanobrag_torch.cli.help import help_text, usage
 from nanobrag_torch.cli.parse import Parsed, bare, parse_line
-from nanobrag_torch.config import Config
-from nanobrag_torch.errors import InputError, NanobragError, NanobragWarning, UsageError
+from nanobrag_torch.config import Config, OutputConfig
+from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragError, NanobragWarning, UsageError
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
     from nanobrag_torch.image import Image
     from nanobrag_torch.models import Experiment
+    from nanobrag_torch.settling.inputs import Inputs
+    from nanobrag_torch.simulator import Simulator
 
 OK, REFUSED, INTERRUPTED = 0, 9, 130
 BYTES_PER_MB = 1_000_000
@@ -83,43 +85,52 @@ def _complain(text: str) -> None:
 
 
 def _run(parsed: Parsed, flags: Mapping[str, str]) -> None:
-    """Everything from the configuration to the files on disk."""
-    from nanobrag_torch.cli.outputs import check_outputs
-    from nanobrag_torch.settling.checks import check
-    from nanobrag_torch.settling.inputs import read_inputs, write_dump_for
-
-    config = with_seeds(parsed.config, int(time.time()))
+    """Everything from the configuration to the files on disk; torch is imported when all files have been read."""
+    config, inputs = _read(parsed, flags)
     for note in parsed.notes:
         _complain(note)
+    with _threads(config.output.threads), _warnings_as_lines():
+        _render_and_write(config, inputs, flags, _silence if config.output.quiet else _say)
+    sys.stdout.flush()
+
+
+def _read(parsed: Parsed, flags: Mapping[str, str]) -> tuple[Config, Inputs]:
+    """The checked configuration and the content of every input file."""
+    from nanobrag_torch.cli.outputs import check_outputs
+    from nanobrag_torch.io.stol import check_stol
+    from nanobrag_torch.settling.checks import check
+    from nanobrag_torch.settling.inputs import read_inputs
+
+    config = with_seeds(parsed.config, int(time.time()))
     check(config)
-    check_outputs(config.output, flags)
+    check_outputs(config, flags)
     if config.crystal.amorphous_file is not None:
-        from nanobrag_torch.io.stol import check_stol
-
         check_stol(config.crystal.amorphous_file)
-    inputs = read_inputs(config)
+    return config, read_inputs(config)
 
+
+def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], say: Say) -> None:
     from nanobrag_torch.cli.outputs import Results, write_outputs
     from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
     from nanobrag_torch.settling import settle
+    from nanobrag_torch.settling.inputs import write_dump_for
 
-    say = _silence if config.output.quiet else _say
-    with _threads(config.output.threads), _warnings_as_lines():
-        experiment = settle(config, physics=config.output.physics, inputs=inputs)
-        say(banner(__version__))
-        for line in scene_lines(experiment, config, inputs):
+    experiment = settle(config, physics=config.output.physics, inputs=inputs)
+    simulator = _simulator(experiment, config.output)
+    say(banner(__version__))
+    for line in scene_lines(experiment, config, inputs):
+        say(line)
+    image = _render(simulator, config.output)
+    results = Results.of(image, config)
+    if results.statistics.solid_angle is not None:
+        for line in solid_angle_lines(results.statistics.solid_angle):
             say(line)
-        results = Results.of(image := _render(experiment, config, say), config)
-        if results.statistics.solid_angle is not None:
-            for line in solid_angle_lines(results.statistics.solid_angle):
-                say(line)
-        _print_pixels(image, config, say)
-        write_outputs(results, flags, say)
-        try:
-            write_dump_for(config, inputs)
-        except InputError as error:
-            _complain(f"warning: {error}")
-    sys.stdout.flush()
+    _print_pixels(image, config, say)
+    write_outputs(results, flags, say)
+    try:
+        write_dump_for(config, inputs)
+    except InputError as error:
+        _complain(f"warning: {error}")
 
 
 def with_seeds(config: Config, clock: int) -> Config:
@@ -138,18 +149,28 @@ def with_seeds(config: Config, clock: int) -> Config:
     )
 
 
-def _render(experiment: Experiment, config: Config, say: Say) -> Image:
-    from nanobrag_torch.cli.progress import progress_meter
+def _simulator(experiment: Experiment, said: OutputConfig) -> Simulator:
+    """The simulator with the device, precision and memory that were asked for."""
     from nanobrag_torch.plan import DEFAULT_BUDGET
-    from nanobrag_torch.simulator import Simulator, pixel_lists
+    from nanobrag_torch.simulator import Simulator
 
-    said = config.output
     memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
-    simulator = Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory)
+    try:
+        return Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory)
+    except BackendUnavailable as error:
+        if error.name != said.device:
+            raise
+        raise InputError("device", f"{error.name} {error.reason}") from error
+
+
+def _render(simulator: Simulator, said: OutputConfig) -> Image:
+    from nanobrag_torch.cli.progress import progress_meter
+    from nanobrag_torch.simulator import pixel_lists
+
     meter = None
     if said.progress and not said.quiet and not said.printout:
-        panels = experiment.detector.panels
-        lists = zip(pixel_lists(experiment), panels, strict=True)
+        experiment = simulator.experiment
+        lists = zip(pixel_lists(experiment), experiment.detector.panels, strict=True)
         meter = progress_meter(sum(p.pixels_f * p.pixels_s if c is None else len(c) for c, p in lists))
     return simulator.run(solid_angle=True, progress=meter)
 

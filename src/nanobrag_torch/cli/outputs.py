@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanobrag_torch.cli.report import dials_origin, statistics_lines
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.files import WholeFiles, check_writable
 from nanobrag_torch.text import g
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres
@@ -43,18 +45,30 @@ def output_names(said: OutputConfig) -> dict[str, str]:
     return names
 
 
-def check_outputs(said: OutputConfig, flags: Mapping[str, str]) -> None:
-    """Refuse names that could not be written, before anything is computed.
+def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
+    """Refuse names that could not be written, name two files, or would overwrite a table, before anything is computed.
 
     Args:
-        said: the output configuration.
+        config: what was said.
         flags: the flag of every configuration field.
 
     Raises:
         InputError: naming the flag.
     """
-    for field, name in output_names(said).items():
+    inputs = {
+        "hkl_file": config.crystal.hkl_file,
+        "matrix_file": config.crystal.matrix_file,
+        "amorphous_file": config.crystal.amorphous_file,
+        "source_file": config.beam.source_file,
+    }
+    taken = {os.path.realpath(name): flags[field] for field, name in inputs.items() if name is not None}
+    for field, name in output_names(config.output).items():
         check_writable(name, flags[field])
+        path = os.path.realpath(name)
+        if path in taken:
+            raise InputError(flags[field], f"{name} is the file of {taken[path]} too", "choose another file name")
+        if os.path.isfile(path) or not os.path.exists(path):
+            taken[path] = flags[field]
 
 
 @dataclass(frozen=True)

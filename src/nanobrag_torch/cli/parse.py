@@ -180,10 +180,9 @@ def _stray(word: str, before: _Use | None) -> InputError:
     """The error about a word that is no flag and no value."""
     if looks_like_flag(word):
         return InputError(word, "unknown flag", nearest(word))
-    advice = nearest(word) if not is_number(word) else ""
-    if before is not None:
-        took = " ".join((before.word, *before.words))
-        advice = f"{took} is complete without it" + (f"; {advice}" if advice.startswith("did") else "")
+    advice = "" if is_number(word) else nearest(word)
+    if before is not None and not advice.startswith("did"):
+        advice = f"{' '.join((before.word, *before.words))} is complete without it"
     return InputError(repr(word), "belongs to no flag", advice or "see --help for all flags")
 
 

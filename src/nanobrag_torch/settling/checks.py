@@ -143,6 +143,11 @@ def _check_crystal(said: CrystalConfig) -> None:
     for name in ("misset_seed", "mosaic_seed"):
         _check_seed(name, getattr(said, name))
     _check_not_negative(said, "cell_a", "sample_x_mm", "sample_y_mm", "sample_z_mm", "water_um", "fudge")
+    for name in ("Na", "Nb", "Nc"):
+        if _number(getattr(said, name), 0.0) > LARGEST_COUNT:
+            raise InputError(
+                name, f"{_number(getattr(said, name), 0.0):g} is too large", f"give at most {LARGEST_COUNT}"
+            )
     has_matrix = said.matrix_file is not None or said.orientation_matrix is not None
     has_cell = _number(said.cell_a, 0.0) > 0
     if not has_cell and not has_matrix and said.model_file is None:
