@@ -1,0 +1,288 @@
+"""One command line through both programs, ours in this process, and everything that differs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanobrag_torch.cli.outputs import output_names
+from nanobrag_torch.cli.parse import parse_line
+from nanobrag_torch.errors import NanobragError
+from nanobrag_torch.io.smv import read_smv
+from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds, count_problems, image_agreement
+from nanobrag_torch.parity.process import run
+from nanobrag_torch.parity.programs import CProgram
+from nanobrag_torch.parity.transcript import transcript_differences
+from nanobrag_torch.parity.words import OURS_ONLY, without
+from nanobrag_torch.parity.workarounds import for_original
+
+REFUSED = 9
+TIME_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line to try.
+
+    Args:
+        id: its name in tables.
+        args: the words; input files are named relative to the run folder (`../inputs/...`) or absolutely.
+        files: input files by name, put into `inputs/`.
+        bounds: limits of the image in place of the project's.
+        text: whether printed lines and headers have to agree too.
+    """
+
+    id: str
+    args: tuple[str, ...]
+    files: dict[str, bytes] = field(default_factory=dict)
+    bounds: Bounds | None = None
+    text: bool = True
+
+
+@dataclass
+class Result:
+    """What came of a line.
+
+    Args:
+        id: its name.
+        args: the words.
+        status: exit statuses, C first.
+        problems: everything that disagrees, one line each; empty when nothing does.
+        figures: relative_l2, worst_pixel, worst_of_max, sum of the image.
+        excess: the largest figure over its bound: how a table is ordered.
+        equal: whether the float images are the same in all bits.
+        seconds: time of both sides, C first.
+        terms: what the scene was, in a few words.
+    """
+
+    id: str
+    args: tuple[str, ...]
+    status: tuple[int | None, int | None] = (None, None)
+    problems: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    excess: float = 0.0
+    equal: bool = False
+    seconds: tuple[float, float] = (0.0, 0.0)
+    terms: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything disagrees."""
+        return bool(self.problems)
+
+    def row(self) -> dict[str, Any]:
+        """The result as JSON takes it."""
+        return asdict(self)
+
+
+def try_line(line: Line, c: CProgram, folder: Path) -> Result:
+    """Run a line on both sides and compare everything they wrote.
+
+    Args:
+        line: what to try.
+        c: the C program.
+        folder: an existing folder of its own; `c/`, `py/` and `inputs/` are made in it.
+    """
+    for name in ("c", "py", "inputs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    for name, content in line.files.items():
+        (folder / "inputs" / name).write_bytes(content)
+    result = Result(line.id, line.args)
+    theirs = _run_c(line, c, folder)
+    ours = _run_ours(line, folder)
+    result.status = (theirs.status, ours.status)
+    result.seconds = (theirs.seconds, ours.seconds)
+    if ours.crash:
+        result.problems.append(f"ours crashed: {ours.crash}")
+    elif theirs.status != ours.status:
+        result.problems.append(
+            f"statuses differ: C {theirs.status} ({_last(theirs.errors)}), ours {ours.status} ({_last(ours.errors)})"
+        )
+    elif theirs.status not in (0, REFUSED):
+        result.problems.append(f"C ended with status {theirs.status}: {_last(theirs.errors)}")
+    elif ours.status == 0:
+        _compare_runs(line, c, folder, theirs.output, ours.output, result)
+    result.excess = np.inf if result.failed and result.excess <= 1.0 else result.excess
+    return result
+
+
+@dataclass
+class _Ran:
+    status: int | None
+    output: str
+    errors: str
+    seconds: float
+    crash: str = ""
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["nothing said"])[-1][:300]
+
+
+def _run_c(line: Line, c: CProgram, folder: Path) -> _Ran:
+    words = [*without(line.args, OURS_ONLY), "-noprogress"]
+    if not c.is_reference:
+        try:
+            words = for_original(words, _config_in(folder / "c", words)).words
+        except NanobragError as error:
+            return _Ran(REFUSED, "", str(error), 0.0)
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    done = run([str(c.path), *words], folder / "c", limit=TIME_LIMIT_S, log=folder, name="c", environment=one_thread)
+    return _Ran(done.status, done.stdout, done.stderr, done.seconds)
+
+
+def _config_in(folder: Path, words: Sequence[str]) -> Any:
+    with contextlib.chdir(folder):
+        return parse_line(words).config
+
+
+def _run_ours(line: Line, folder: Path) -> _Ran:
+    from nanobrag_torch.cli.main import main
+
+    output, errors = io.StringIO(), io.StringIO()
+    status, crash = None, ""
+    begun = time.perf_counter()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), contextlib.chdir(folder / "py"):
+        try:
+            status = main([*line.args, "-noprogress"])
+        except BaseException as error:
+            # Whatever escapes is a finding, a stray SystemExit included; only the keyboard ends the harness itself.
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            crash = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    seconds = time.perf_counter() - begun
+    (folder / "py.stdout").write_text(output.getvalue())
+    (folder / "py.stderr").write_text(errors.getvalue())
+    return _Ran(status, output.getvalue(), errors.getvalue(), seconds, crash)
+
+
+def _compare_runs(line: Line, c: CProgram, folder: Path, theirs: str, ours: str, result: Result) -> None:
+    config = _config_in(folder / "py", line.args)
+    names = output_names(config.output)
+    float_name = names["float_file"]
+    images = {}
+    for side, name in (("c", float_name if c.is_reference else "float.bin"), ("py", float_name)):
+        path = folder / side / name
+        if not path.exists():
+            result.problems.append(f"the {side} side wrote no {name}")
+            return
+        images[side] = np.fromfile(path, np.float32)
+    bounds = line.bounds or (DOUBLE_TOPHAT if config.crystal.shape == "tophat" else DOUBLE)
+    if not _compare_floats(images, bounds, result):
+        return
+    for key, name in names.items():
+        if key == "float_file":
+            continue
+        missing = [side for side in ("c", "py") if not (folder / side / name).exists()]
+        if missing:
+            result.problems.append(f"the {missing[0]} side wrote no {name}")
+            continue
+        if key == "int_file":
+            result.problems += _smv_problems(folder, name, result, line.text, noise=False)
+        elif key == "noise_file":
+            result.problems += _smv_problems(folder, name, result, line.text, noise=True)
+        elif key == "pgm_file":
+            result.problems += _pgm_problems(folder, name, result)
+    result.problems += _dump_problems(folder, config)
+    if line.text:
+        kept = (lambda t: t) if result.equal else _without_noise
+        lines = transcript_differences(kept(ours), kept(theirs))
+        result.problems += [f"printed (ours | C): {text}" for text in lines[:5]]
+
+
+def _without_noise(output: str) -> str:
+    """Noise counts hang on the last bit of every pixel: they are compared only between equal images."""
+    return "\n".join(line for line in output.split("\n") if "photons on noise image" not in line)
+
+
+def _compare_floats(images: dict[str, NDArray[np.float32]], bounds: Bounds, result: Result) -> bool:
+    ours, theirs = images["py"], images["c"]
+    if ours.size != theirs.size:
+        result.problems.append(f"image sizes differ: C {theirs.size} pixels, ours {ours.size}")
+        return False
+    result.equal = ours.tobytes() == theirs.tobytes()
+    found = image_agreement(ours.reshape(1, -1), theirs.reshape(1, -1), bounds)
+    result.figures = {
+        "relative_l2": found.relative_l2,
+        "worst_pixel": found.worst_pixel,
+        "worst_of_max": found.worst_of_max,
+        "sum": found.sum,
+    }
+    result.excess = max(
+        found.relative_l2 / bounds.relative_l2,
+        found.worst_pixel,
+        found.worst_of_max / bounds.of_max,
+        abs(found.sum) / bounds.sum,
+    )
+    result.problems += [f"image: {text}" for text in found.problems()]
+    return True
+
+
+def _smv_problems(folder: Path, name: str, result: Result, text: bool, *, noise: bool) -> list[str]:
+    problems = []
+    if text:
+        ours, theirs = (_header_lines(folder / side / name) for side in ("py", "c"))
+        problems += [f"header of {name} (ours | C): {a} | {b}" for a, b in _pairs(ours, theirs) if a != b][:5]
+    if noise and not result.equal:
+        return problems
+    counts, reference = (read_smv(folder / side / name)[0] for side in ("py", "c"))
+    free = 0.0 if result.equal else max(1e-3, 1.0 / counts.size)
+    return problems + [f"{name}: {problem}" for problem in count_problems(counts, reference, free)]
+
+
+def _header_lines(path: Path) -> list[str]:
+    """The lines of a header that have to agree: ADC_OFFSET is an extension, HEADER_BYTES may be 1024 (D12)."""
+    text = path.read_bytes()[:1024].partition(b"\f")[0].decode("latin-1")
+    skipped = ("ADC_OFFSET", "HEADER_BYTES")
+    return [_no_noise(line) for line in text.splitlines() if "=" in line and not line.startswith(skipped)]
+
+
+def _no_noise(line: str) -> str:
+    """The line with numbers that are rounding noise around 0, and -0, written as 0."""
+    key, _, value = line.partition("=")
+    parts = value.rstrip(";").split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        return line
+    clean = ["0" if abs(n) < 1e-9 else part for n, part in zip(numbers, parts, strict=True)]
+    return f"{key}={','.join(clean)}" + (";" if value.endswith(";") else "")
+
+
+def _pairs(ours: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    length = max(len(ours), len(theirs))
+    return list(zip(ours + [""] * (length - len(ours)), theirs + [""] * (length - len(theirs)), strict=True))
+
+
+def _pgm_problems(folder: Path, name: str, result: Result) -> list[str]:
+    heads, pixels = [], []
+    for side in ("py", "c"):
+        content = (folder / side / name).read_bytes()
+        place = content.index(b"\n255\n") + 5
+        heads.append(content[:place])
+        pixels.append(np.frombuffer(content[place:], np.uint8))
+    problems = [] if heads[0] == heads[1] else [f"header of {name} (ours | C): {heads[0]!r} | {heads[1]!r}"]
+    free = 0.0 if result.equal else max(1e-3, 1.0 / pixels[0].size)
+    return problems + [f"{name}: {problem}" for problem in count_problems(pixels[0], pixels[1], free)]
+
+
+def _dump_problems(folder: Path, config: Any) -> list[str]:
+    """The structure-factor dump, which every -hkl run leaves behind (specs: structure_factors 6)."""
+    name = config.crystal.dump_file or "Fdump.bin"
+    contents = [
+        (folder / side / name).read_bytes() if os.path.exists(folder / side / name) else None for side in ("py", "c")
+    ]
+    return [] if contents[0] == contents[1] else [f"{name} differs"]

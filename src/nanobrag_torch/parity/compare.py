@@ -1,0 +1,346 @@
+"""`nb-compare`: one command line through a C program and this one; figures, pictures and times in one folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanobrag_torch.errors import InputError, NanobragError, ParityError
+from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
+from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
+from nanobrag_torch.parity.printed import printed_differences
+from nanobrag_torch.parity.process import shown
+from nanobrag_torch.parity.programs import CProgram, checksum, find_c_program
+from nanobrag_torch.parity.sides import Plan, RunnerFailed, Sides, run_both
+
+AGREE, USAGE, RUNNER, DISAGREE, SHAPES, FILES = 0, 1, 2, 3, 4, 5
+SCHEMA = 1
+_CLOCK_DEPENDENT = ("noise_photons", "noise_overloads", "random_misset_deg", "warnings")
+
+DESCRIPTION = """\
+Run a C program and this one on the same words and tell whether their float images agree.
+
+Without --threshold and --sum-tolerance the images have to keep the bounds that the project promises for the
+precision in use; with either of them, that decides instead. Exit status: 0 agree, 1 usage, 2 a runner failed,
+3 disagree, 4 the shapes differ (see --resample), 5 files."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the exit status of this program."""
+
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser("nb-compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--roi", nargs=4, type=int, metavar=("XMIN", "XMAX", "YMIN", "YMAX"), help="compare this region only")
+    add("--resample", action="store_true", help="stretch our image to the C shape when they differ")
+    add("--threshold", type=float, metavar="T", help="least correlation")
+    add("--sum-tolerance", type=float, metavar="X", help="largest abs(sum ratio - 1)")
+    add("--outdir", type=Path, metavar="DIR", help="artifacts go here [nb-compare/<date>-<time>]")
+    add("--png-scale", type=float, default=99.5, metavar="PCTL", help="percentile shown darkest [99.5]")
+    add("--save-diff", action="store_true", help="keep the difference as difference.bin (float32)")
+    add("--html", action="store_true", help="write report.html")
+    add("--c-bin", metavar="PATH", help="C program [$NB_C_BIN, else the project's own reference]")
+    add("--py-bin", metavar="CMD", help="command of our side [this Python and package]")
+    add("--dtype", choices=("float64", "float32"), help="precision of our side")
+    add("--device", metavar="NAME", help="torch device of our side")
+    add("--repeat", type=int, default=1, metavar="N", help="pairs of runs for the times [1]")
+    add("--threads", type=int, metavar="N", help="threads on both sides [all]")
+    add("--time-limit", type=float, metavar="S", help="seconds for one run [none]")
+    add("args", nargs="+", metavar="-- ARGS", help="the command line for both sides")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare one command line.
+
+    Returns:
+        0 agree, 1 usage, 2 a runner failed, 3 disagree, 4 the shapes differ, 5 files.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    cutting = words.index("--") if "--" in words else len(words)
+    try:
+        options = _options(words[:cutting], words[cutting + 1 :])
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        return _compare(options)
+    except RunnerFailed as error:
+        _write_failure(options.outdir, error, RUNNER)
+        return _complain(str(error), RUNNER)
+    except InputError as error:
+        return _complain(str(error), USAGE)
+    except NanobragError as error:
+        return _complain(str(error), RUNNER)
+    except OSError as error:
+        return _complain(str(error), FILES)
+
+
+def _options(own: list[str], args: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    # Everything behind the first `--` belongs to the simulators, `--help` included.
+    options = parser.parse_args([*own, *(["word"] if args else [])])
+    if not args or options.args != ["word"]:
+        stray = [word for word in options.args if word != "word"]
+        parser.error(f"put the simulators' command line behind `--` (found {' '.join(stray) or 'nothing'} before it)")
+    options.args = tuple(args)
+    if options.repeat < 1:
+        parser.error("--repeat takes a number of at least 1")
+    if not 0.0 < options.png_scale <= 100.0:
+        parser.error("--png-scale takes a percentile above 0, up to 100")
+    if options.time_limit is not None and not options.time_limit > 0.0:
+        parser.error("--time-limit takes a number of seconds above 0")
+    if options.outdir is None:
+        options.outdir = Path("nb-compare") / time.strftime("%Y%m%d-%H%M%S")
+    return options
+
+
+def _complain(text: str, status: int) -> int:
+    print(f"nb-compare: {text}", file=sys.stderr, flush=True)
+    return status
+
+
+def _plan(options: argparse.Namespace, c: CProgram) -> Plan:
+    extra: list[str] = []
+    if options.dtype:
+        extra += ["-dtype", options.dtype]
+    if options.device:
+        extra += ["-device", options.device]
+    return Plan(
+        args=options.args,
+        c=c,
+        py_bin=options.py_bin,
+        extra=tuple(extra),
+        limit=options.time_limit,
+        repeat=options.repeat,
+        threads=options.threads,
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the images agree, by which criterion, and what speaks against it."""
+
+    status: int
+    criterion: str
+    reasons: list[str]
+
+    @property
+    def word(self) -> str:
+        """One word for it."""
+        return {AGREE: "agree", SHAPES: "shapes differ"}.get(self.status, "disagree")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    begun = time.perf_counter()
+    c = find_c_program(options.c_bin)
+    options.outdir.mkdir(parents=True, exist_ok=True)
+    sides = run_both(_plan(options, c), options.outdir)
+    ready = time.perf_counter()
+    ours, theirs = sides.py.image, sides.c.image
+    notes = _notes(sides)
+    if ours.shape != theirs.shape:
+        if not options.resample:
+            text = f"our image has {_size(ours)} pixels, the C program's {_size(theirs)} (--resample compares anyway)"
+            verdict = Verdict(SHAPES, "equal shapes", [text])
+            _write_json(options.outdir, summary(options, c, sides, verdict, None, notes))
+            return _complain(text, SHAPES)
+        notes.append(f"our image of {_size(ours)} pixels was stretched to {_size(theirs)}")
+        ours = resampled(ours, (theirs.shape[0], theirs.shape[1]))
+    region = tuple(options.roi) if options.roi else None
+    metrics = _measured(ours, theirs, region)
+    verdict = judge(options, cut(ours, region), cut(theirs, region), metrics, sides)
+    _write_pictures(options, sides, ours, theirs, region)
+    told = summary(options, c, sides, verdict, metrics, notes)
+    told["times"]["overhead_s"] = time.perf_counter() - begun - sum(sides.c.wall) - sum(sides.py.wall)
+    told["times"]["analysis_s"] = time.perf_counter() - ready
+    _write_json(options.outdir, told)
+    if options.html:
+        from nanobrag_torch.parity.page import report_page
+
+        (options.outdir / "report.html").write_text(report_page(told, options.outdir))
+    _tell(told, options.outdir)
+    return verdict.status
+
+
+def _measured(ours: Any, theirs: Any, region: Any) -> Metrics:
+    try:
+        return measure(np.nan_to_num(ours), np.nan_to_num(theirs), region)
+    except ValueError as error:
+        raise InputError("--roi", str(error)) from error
+
+
+def _size(image: Any) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
+
+
+def judge(options: argparse.Namespace, ours: Any, theirs: Any, metrics: Metrics, sides: Sides) -> Verdict:
+    """The verdict by the options' own limits, or by the bounds promised for the precision in use."""
+    reasons = []
+    for name, image in (("our image", ours), ("the C image", theirs)):
+        broken = int(np.count_nonzero(~np.isfinite(image)))
+        if broken:
+            reasons.append(f"{name} holds {broken} values that are not finite")
+    if options.threshold is not None or options.sum_tolerance is not None:
+        criterion = []
+        if options.threshold is not None:
+            criterion.append(f"correlation at least {options.threshold:g}")
+            if not metrics.correlation >= options.threshold:
+                reasons.append(f"correlation {metrics.correlation:.9g} is below {options.threshold:g}")
+        if options.sum_tolerance is not None:
+            criterion.append(f"sums equal within {options.sum_tolerance:g}")
+            if not abs(metrics.sum_ratio - 1.0) <= options.sum_tolerance:
+                reasons.append(f"the sum ratio {metrics.sum_ratio:.9g} is off by more than {options.sum_tolerance:g}")
+        return Verdict(DISAGREE if reasons else AGREE, ", ".join(criterion), reasons)
+    if options.dtype == "float32":
+        reasons += single_problems(ours, theirs)
+        return Verdict(DISAGREE if reasons else AGREE, "the project's bounds for float32", reasons)
+    tophat = sides.c.printed.get("shape") == "tophat-spot"
+    reasons += image_agreement(ours, theirs, DOUBLE_TOPHAT if tophat else DOUBLE).problems()
+    return Verdict(DISAGREE if reasons else AGREE, "the project's bounds for float64", reasons)
+
+
+def _notes(sides: Sides) -> list[str]:
+    mine = {k: v for k, v in sides.py.printed.items() if k not in _CLOCK_DEPENDENT}
+    c = {k: v for k, v in sides.c.printed.items() if k not in _CLOCK_DEPENDENT}
+    return [f"printed: {text}" for text in printed_differences(mine, c)]
+
+
+def summary(
+    options: argparse.Namespace,
+    c: CProgram,
+    sides: Sides,
+    verdict: Verdict,
+    metrics: Metrics | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Everything that summary.json holds (docs/parity.md describes it)."""
+    return {
+        "schema": SCHEMA,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "verdict": verdict.word,
+        "exit_status": verdict.status,
+        "criterion": verdict.criterion,
+        "reasons": verdict.reasons,
+        "notes": notes,
+        "args": list(options.args),
+        "region": options.roi,
+        "metrics": None if metrics is None else asdict(metrics),
+        "times": {
+            "c": {**sides.c.times(), "threads": sides.c.facts.get("threads")},
+            "py": {**sides.py.times(), "threads": sides.py.facts.get("threads")},
+            "ratio": sides.ratios(),
+        },
+        "c": {
+            "program": c.path.name,
+            "version": c.version,
+            "sha256": c.sha256,
+            "is_reference": c.is_reference,
+            "command": list(sides.c.command),
+            "workarounds": sides.changes,
+            "doubts": sides.doubts,
+        },
+        "py": {"command": list(sides.py.command), **sides.py.facts},
+        "files": _checksums(options.outdir),
+    }
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    names = ("*.bin", "*.img", "*.pgm", "*.png", "*.stdout", "*.stderr", "*.csv")
+    return {path.name: checksum(path) for pattern in names for path in sorted(folder.glob(pattern))}
+
+
+def _write_pictures(options: argparse.Namespace, sides: Sides, ours: Any, theirs: Any, region: Any) -> None:
+    from nanobrag_torch.parity.artifacts import write_artifacts
+
+    pixel = sides.c.printed.get("pixel") or 1.0
+    beam = (sides.c.printed.get("Sbeam", 0.0) / pixel - 0.5, sides.c.printed.get("Fbeam", 0.0) / pixel - 0.5)
+    corner = (max(region[2], 0), max(region[0], 0)) if region else (0, 0)
+    centre = (beam[0] - corner[0], beam[1] - corner[1])
+    write_artifacts(
+        options.outdir,
+        cut(ours, region),
+        cut(theirs, region),
+        centre=centre,
+        percentile=options.png_scale,
+        save_difference=options.save_diff,
+    )
+
+
+def _write_json(folder: Path, told: dict[str, Any]) -> None:
+    (folder / "summary.json").write_text(json.dumps(plain(told), indent=1) + "\n")
+    commands = [f"# C\n{shown(told['c']['command'])}\n", f"# Python\n{shown(told['py']['command'])}\n"]
+    (folder / "commands.txt").write_text("".join(commands))
+
+
+def _write_failure(folder: Path, error: RunnerFailed, status: int) -> None:
+    """What is known when a side failed: its command and how it ended; its logs are there already."""
+    told = {
+        "schema": SCHEMA,
+        "verdict": "failed",
+        "exit_status": status,
+        "reasons": str(error).splitlines(),
+        "side": error.side,
+        "command": list(error.outcome.command),
+        "status": error.outcome.status,
+        "seconds": error.outcome.seconds,
+    }
+    (folder / "summary.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _tell(told: dict[str, Any], folder: Path) -> None:
+    m, ratio = told["metrics"], told["times"]["ratio"]
+    rows = [
+        ("correlation", f"{m['correlation']:.12g}"),
+        ("relative L2", f"{m['relative_l2']:.3g}"),
+        ("RMSE", f"{m['rmse']:.6g}"),
+        ("max |difference|", f"{m['max_difference']:.6g} at (slow, fast) {tuple(m['max_difference_at'])}"),
+        ("sums", f"C {m['c_sum']:.9g}, ours {m['py_sum']:.9g}, ratio {m['sum_ratio']:.12g}"),
+        ("equal pixels", f"{m['equal_pixels']} of {m['pixels']}"),
+        ("SSIM", f"{m['ssim']:.9g}"),
+        ("peaks matched", f"{m['peaks']['matched']} of {m['peaks']['c_count']}, {_distances(m['peaks'])}"),
+        ("times", "; ".join(_times(side, told["times"][side]) for side in ("c", "py"))),
+        ("C / ours", ", ".join(f"{name} {value:.3g}" for name, value in ratio.items()) or "not measured"),
+    ]
+    for name, text in rows:
+        print(f"{name:>17}  {text}")
+    for name, lines in (("work-around", told["c"]["workarounds"]), ("may differ", told["c"]["doubts"])):
+        for text in lines:
+            print(f"{name:>17}  {text}")
+    for text in told["notes"]:
+        print(f"{'note':>17}  {text}")
+    print(f"{told['verdict'].upper():>17}  ({told['criterion']})")
+    for text in told["reasons"]:
+        print(f"{'':>17}  {text}")
+    print(f"{'artifacts':>17}  {folder}", flush=True)
+
+
+def _distances(peaks: dict[str, Any]) -> str:
+    if not peaks["matched"]:
+        return "no distance"
+    return f"mean {peaks['mean_distance']:.3g}, largest {peaks['max_distance']:.3g} pixels"
+
+
+def _times(side: str, times: dict[str, Any]) -> str:
+    name = {"c": "C", "py": "ours"}[side]
+    parts = [f"{key[:-2]} {times[key]['median']:.3g} s" for key in ("render_s", "startup_s", "wall_s") if key in times]
+    return f"{name} {', '.join(parts)}"
+
+
+__all__ = ["ParityError", "main"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
