@@ -269,7 +269,7 @@ def test_which_beam_centre_moves_the_image(convention: str, fragment: str, run: 
 
 
 def test_never_existing_flags_swallow_one_number() -> None:
-    parsed = parse_line("-dispstep 5 --hdiv 3 -vdiv -N 2".split())
+    parsed = parse_line(["-dispstep", "5", "--hdiv", "3", "-vdiv", "-N", "2"])
     assert parsed.config.crystal.Na == 2
     assert len(parsed.notes) == 3
     assert "-dispstep" in parsed.notes[0]

@@ -288,11 +288,11 @@ def test_result_does_not_depend_on_memory_or_threads(run: Any) -> None:
 
 
 def test_seeds_from_the_clock() -> None:
-    config = with_seeds(parse("-misset random -seed 4".split()), 77)
+    config = with_seeds(parse(["-misset", "random", "-seed", "4"]), 77)
     assert (config.crystal.misset_seed, config.output.noise_seed) == (77, 4)
-    config = with_seeds(parse("-misset random -physics exact -seed 4".split()), 77)
+    config = with_seeds(parse(["-misset", "random", "-physics", "exact", "-seed", "4"]), 77)
     assert (config.crystal.misset_seed, config.output.noise_seed) == (4, 4)
-    config = with_seeds(parse("-misset random -misset_seed 5".split()), 77)
+    config = with_seeds(parse(["-misset", "random", "-misset_seed", "5"]), 77)
     assert (config.crystal.misset_seed, config.output.noise_seed) == (5, 77)
 
 

@@ -1,8 +1,7 @@
-"""The files of a run."""
+"""The files of a run; tests/test_golden.py compares their content with the C program's."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -68,31 +67,3 @@ def test_noise_follows_its_seed(run: Any) -> None:
 
 def test_noise_does_not_touch_the_float_image(run: Any) -> None:
     assert run.small("-noisefile n.img").files["floatimage.bin"] == run.small().files["floatimage.bin"]
-
-
-@pytest.mark.golden
-def test_files_of_the_golden_set(run: Any, golden_folder: Path) -> None:
-    """Headers of every case; integer, grey and noise images where they are stored."""
-    cases = json.loads((golden_folder / "cases.json").read_text())
-    names = {"intimage": "intimage.img", "noise": "noiseimage.img"}
-    wrong = []
-    for case in cases:
-        if case["verdict"] != "image" or case["group"] == "acceptance":
-            continue
-        words = [str(golden_folder / word) if word.startswith("inputs/") else word for word in case["args"]]
-        outcome = run.words(words)
-        lines = (outcome.folder / "intimage.img").read_bytes()[:1024].decode("latin-1").partition("}")[0].splitlines()
-        ours = dict(line.rstrip(";").split("=", 1) for line in lines[1:])
-        theirs = {k: v for k, v in case["header_values"].items() if k != "HEADER_BYTES"}
-        assert list(ours)[1:-1] == list(theirs)
-        wrong += [f"{case['id']} {k}: {ours[k]}, not {v}" for k, v in theirs.items() if ours[k] != v]
-        with np.load(golden_folder / case["file"]) as stored:
-            for array in set(stored.files) & set(names):
-                differ = np.count_nonzero(counts(outcome.folder / names[array]) != stored[array].ravel())
-                allowed = 0 if array == "noise" else stored[array].size // 1000
-                wrong += [f"{case['id']} {array}: {differ} pixels differ"] if differ > allowed else []
-            if "pgm" in stored.files:
-                grey = np.frombuffer((outcome.folder / "image.pgm").read_bytes()[-stored["pgm"].size :], np.uint8)
-                differ = np.count_nonzero(grey != stored["pgm"].ravel())
-                wrong += [f"{case['id']} pgm: {differ} pixels differ"] if differ > grey.size // 1000 else []
-    assert not wrong

@@ -30,7 +30,7 @@ def test_numbers_are_those_of_the_c_library() -> None:
 
 
 def test_spelling_of_every_field_is_kept() -> None:
-    parsed = parse_line("-wavelength 2 --Na 3 -misset random".split())
+    parsed = parse_line(["-wavelength", "2", "--Na", "3", "-misset", "random"])
     assert parsed.spelt["wavelength_A"] == "-wavelength"
     assert parsed.spelt["Na"] == "--Na"
     assert parsed.spelt["misset_random"] == "-misset"
@@ -100,14 +100,14 @@ def test_error_names_the_flag_as_typed() -> None:
 
 
 def test_cell_stops_at_a_dash() -> None:
-    config = parse("-cell 10 20 30 -N 4".split())
+    config = parse(["-cell", "10", "20", "30", "-N", "4"])
     assert (config.crystal.cell_a, config.crystal.cell_c, config.crystal.cell_alpha) == (10.0, 30.0, None)
     with pytest.raises(InputError, match="'-60': belongs to no flag"):
-        parse("-cell 50 -60".split())
+        parse(["-cell", "50", "-60"])
 
 
 def test_notes_are_said_once() -> None:
-    assert len(parse_line("-coherent -coherent".split()).notes) == 1
+    assert len(parse_line(["-coherent", "-coherent"]).notes) == 1
 
 
 def test_longest_starred_spelling_counts() -> None:
