@@ -159,6 +159,7 @@ Request parse_arguments(int argc, char **argv)
     Request names = initial_request();
     fold_words(&names, &(Words){argc, argv, true});
     Request request = initial_request();
+    printf("nanobragg_reference %s\n", PROGRAM_VERSION);
     if (names.mask) take_header(&request, names.mask, true);
     if (names.img) take_header(&request, names.img, false);
     fold_words(&request, &(Words){argc, argv, false});

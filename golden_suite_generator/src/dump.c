@@ -6,16 +6,19 @@
 #include "output.h"
 #include "refuse.h"
 
+bool announce_dump(const char *name)
+{
+    char folder[4096];
+    const char *end = strrchr(name, '/');
+    snprintf(folder, sizeof folder, "%.*s", end ? (int)(end - name) + 1 : 1, end ? name : ".");
+    bool fine = access(name, F_OK) == 0 ? access(name, W_OK) == 0 : access(folder, W_OK) == 0;
+    printf(fine ? "writing dump file for next time: %s\n" : "WARNING: unable to open dump file: %s\n", name);
+    return fine;
+}
+
 void write_dump(const Amplitudes *f)
 {
     const char *name = f->dump_to;
-    FILE *probe = fopen(name, "ab");
-    if (!probe) {
-        printf("WARNING: unable to open dump file: %s\n", name);
-        return;
-    }
-    fclose(probe);
-    printf("writing dump file for next time: %s\n", name);
     Output output = open_output(name);
     char head[128];
     int size = snprintf(head, sizeof head, "%d %d %d %d %d %d\n\f", f->low[0], f->high[0], f->low[1], f->high[1],

@@ -6,12 +6,10 @@
 #include "output.h"
 #include "report.h"
 #include "trace.h"
-#include "version.h"
 
 int main(int argc, char **argv)
 {
     Request request = parse_arguments(argc, argv);
-    printf("nanobragg_reference %s\n", PROGRAM_VERSION);
     if (!request.seed.given) request.seed = (Int){true, (int)time(0)};
     Scene scene = settle_scene(request);
     print_summary(&scene, &request);

@@ -63,6 +63,7 @@ void print_summary(const Scene *s, const Request *r)
     print_crystal_and_beam(s);
     print_detector(s);
     print_sampling(s);
+    if (r->no_noise) return;
     printf("\n  noise image paramters:\n");
     printf("  seed: %lld\n", noise_seed(r));
     printf("  water droplet size: %g m\n", s->water);

@@ -99,9 +99,10 @@ static void generate_sources(Sources *sources, const Request *r, const Detector 
                 s->position = position;
                 s->wavelength = sources->wavelength * (1.0 + ws->step * k - ws->range / 2.0);
                 if (s->wavelength <= 0.0) refuse("the dispersion makes a wavelength of %g m", s->wavelength);
-                printf("lambda%d = %.15g\n", k, s->wavelength);
             }
         }
+    for (int k = 0; k < ws->count && k < sources->count; k++)
+        printf("lambda%d = %.15g\n", k, sources->list[k].wavelength);
     if (sources->count == 0) refuse("the elliptical trimming leaves no source; try -square_div");
     for (int i = 0; i < sources->count; i++) sources->list[i].weight = 1.0 / sources->count;
 }

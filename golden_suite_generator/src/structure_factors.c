@@ -85,7 +85,7 @@ static void amplitudes_from_text(Amplitudes *f, const char *name)
     }
     allocate_grid(f, name);
     if (f->default_f != 0.0) {
-        printf("initializing to default_F = %g:\n", f->default_f);
+        printf("initializing to default_F = %f:\n", f->default_f);
         long long cells = span(f, 0) * span(f, 1) * span(f, 2);
         for (long long n = 0; n < cells; n++) f->value[n] = f->default_f;
         printf("done initializing:\n");
@@ -127,7 +127,7 @@ Amplitudes settle_amplitudes(const Request *r, bool interpolate)
     const char *dump = r->dump ? r->dump : "Fdump.bin";
     if (r->hkl) {
         amplitudes_from_text(&f, r->hkl);
-        f.dump_to = dump;
+        f.dump_to = announce_dump(dump) ? dump : 0;
     } else {
         FILE *file = fopen(dump, "rb");
         if (!file && f.default_f == 0.0) usage(STATUS_REFUSED);
