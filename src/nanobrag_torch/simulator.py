@@ -70,10 +70,9 @@ class Simulator:
         way = replace(self.way, progress=progress, solid_angle=solid_angle, out_dtype=out_dtype)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
         found = [render(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
-        angles = [float(panel.solid_angle) for panel in found if panel.solid_angle is not None]
-        return Image(
-            experiment, tuple(panel.values for panel in found), tuple(lists), sum(angles) if solid_angle else None
-        )
+        angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
+        values = tuple(panel.values for panel in found)
+        return Image(experiment, values, tuple(lists), tuple(angles) if solid_angle else None)
 
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:
