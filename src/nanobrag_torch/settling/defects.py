@@ -168,9 +168,7 @@ def _frame(panel: Panel, beam: Tensor, exact: bool) -> Frame:
     return Frame(*(x.detach() for x in panel_frame_of(panel, beam, exact)))
 
 
-def _positions(
-    experiment: Experiment, panel: Panel, f: Tensor, s: Tensor, depth: Tensor | None = None
-) -> Tensor:
+def _positions(experiment: Experiment, panel: Panel, f: Tensor, s: Tensor, depth: Tensor | None = None) -> Tensor:
     """Positions [P, 3] (m) of detector coordinates, as the faithful mode draws them."""
     beam = experiment.beam.direction.detach()
     frame = _frame(panel, beam, False)

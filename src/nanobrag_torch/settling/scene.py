@@ -19,7 +19,8 @@ from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.checks import check
 from nanobrag_torch.settling.crystal import settle_crystal
 from nanobrag_torch.settling.defects import defect_notes
-from nanobrag_torch.settling.detector import settle_detector, settled_convention
+from nanobrag_torch.settling.detector import DEFAULT_CONVENTION, settle_detector, settled_convention
+from nanobrag_torch.settling.exact import true_beam_position, without_antipode
 from nanobrag_torch.settling.inputs import read_inputs
 from nanobrag_torch.settling.sampling import (
     oversample_notes,
@@ -95,6 +96,11 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     ]
     facts: dict[str, Any] = {**detector.facts, **beam.facts, **crystal.facts}
     facts |= {"recommended": recommended, "generator": generator, "config": config}
+    if exact:
+        sampling = sampling.replace(masks=without_antipode(sampling.masks, detector.detector, direction))
+        if config.detector.panels is None:
+            name = config.detector.convention or DEFAULT_CONVENTION
+            facts |= true_beam_position(detector.detector.panel, direction, name)
     experiment = Experiment(
         crystal=crystal.crystal,
         scan=scan,
