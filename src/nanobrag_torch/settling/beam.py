@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.config import BeamConfig
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.geometry.conventions import Convention
 from nanobrag_torch.geometry.sources import SOURCE_DISTANCE, Divergence, kept_directions, source_position
 from nanobrag_torch.geometry.vectors import real, vector
@@ -109,6 +110,9 @@ def _generated(said: BeamConfig, direction: Tensor, axis: Tensor, notes: list[No
         Divergence(*_in_order(vertical)),
         said.round_divergence is not False,
     )
+    if not kept:
+        problem = "the elliptical trimming leaves no direction of the divergence"
+        raise InputError("hdiv_steps", problem, "give ranges as well as counts, or -square_div")
     positions = [source_position(direction, axis, h, v) for h, v in kept]
     ratios = [1.0 + dispersion.step * k - dispersion.range / 2.0 for k in range(dispersion.count)]
     facts |= {"divergence": tuple(kept), "hdiv": horizontal, "vdiv": vertical, "dispersion": dispersion}
