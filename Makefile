@@ -1,9 +1,64 @@
-# Developers' shortcuts; README.md names the two commands that users need.
-PYTHON ?= .venv/bin/python
+# README.md names the two targets that do everything on a fresh machine: `make image` and `make test`.
+PYTHON3 ?= python3
+VENV ?= .venv
+PYTHON ?= $(VENV)/bin/python
+TORCH ?= torch==2.13.0
+CPU_WHEELS ?= https://download.pytorch.org/whl/cpu
+WORKERS ?= 2
+NATIVE := src/nanobrag_torch/kernels/csrc
 BUILD := build/native
+INSTALLED := $(VENV)/.nanobrag_torch
+LINTERS := $(VENV)/.nanobrag_torch_linters
 
-.PHONY: native
+.PHONY: image test setup lint native parity examples
+
+image: $(INSTALLED)  ## render the main job on examples/ into out/: image.bin, image.img, image.png
+	@mkdir -p out
+	$(PYTHON) -m nanobrag_torch -mat examples/A.mat -hkl examples/P1.hkl -lambda 1.0 -N 15 \
+	    -mosaic_spread 0.3 -mosaic_domains 5 -phi 0 -osc 1 -phisteps 10 \
+	    -distance 200 -pixel 0.172 -detpixels 1024 -oversample 1 -fluence 1e26 \
+	    -dump out/Fdump.bin -nopgm -nonoise -quiet \
+	    -floatfile out/image.bin -intfile out/image.img -png out/image.png
+	@ls -l out/image.bin out/image.img out/image.png
+
+test: $(INSTALLED)  ## pass the tests (the full golden set too, where NANOBRAG_GOLDEN names it)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS)
+
+setup: $(INSTALLED)  ## the environment alone
+
+# Python files are used where they stand; only a change of the native code or of the metadata installs again.
+$(INSTALLED): pyproject.toml $(wildcard $(NATIVE)/*) | $(VENV)/bin/python
+	@$(PYTHON) -c "import torch" 2>/dev/null || { echo "installing $(TORCH), CPU build"; \
+	    $(PYTHON) -m pip install -q --retries 0 "$(TORCH)" --extra-index-url $(CPU_WHEELS) numpy; }
+	$(PYTHON) -m pip install -q --editable '.[test]'
+	@$(PYTHON) -c "from nanobrag_torch.native import why_missing as w; \
+	    print('\n'.join(f'note: {w(n)}' for n in ('nanobrag_noise', 'nanobrag_kernels') if w(n)) or 'installed')"
+	@touch $@
+
+# A torch that the machine has already (a CUDA build, say) is used, not replaced.
+$(VENV)/bin/python:
+	@$(PYTHON3) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	    { echo "nanobrag_torch needs Python 3.11 or later: make PYTHON3=/path/to/python" >&2; exit 1; }
+	$(PYTHON3) -m venv $$($(PYTHON3) -c "import torch" 2>/dev/null && echo --system-site-packages) $(VENV)
+
+$(LINTERS): pyproject.toml | $(INSTALLED)
+	$(PYTHON) -m pip install -q 'ruff>=0.6' 'mypy>=1.11'
+	@touch $@
+
+lint: $(LINTERS)  ## style and types
+	$(PYTHON) -m ruff check src tests scripts
+	$(PYTHON) -m ruff format --check src tests scripts
+	$(PYTHON) -m mypy
+
+parity: $(INSTALLED)  ## reports/parity.md: agreement with the golden set
+	$(PYTHON) scripts/parity_table.py
+
+examples: $(INSTALLED)  ## make the data of examples/ again
+	$(PYTHON) scripts/make_examples.py
+
 native:  ## build the native libraries in place, beside src/nanobrag_torch/kernels
-	cmake -S src/nanobrag_torch/kernels/csrc -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >/dev/null
+	cmake -S $(NATIVE) -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >/dev/null
 	cmake --build $(BUILD) -j2
 	cmake --install $(BUILD) --prefix src >/dev/null
+	@installed=$$($(PYTHON) -c "import sysconfig; print(sysconfig.get_path('platlib'))"); \
+	    if [ -d "$$installed/nanobrag_torch/kernels" ]; then cmake --install $(BUILD) --prefix "$$installed" >/dev/null; fi
