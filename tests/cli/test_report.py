@@ -102,7 +102,7 @@ def test_whole_report(run: Any) -> None:
         ("-mat A.mat", ["reading A.mat"]),
         ("-samplesize 0.2", ["WARNING: clipping sample (0.0002 m high) with beam (0.0001 m)"]),
         ("-samplesize 0.2", ["WARNING: clipping sample (0.0002 m wide) with beam (0.0001 m)"]),
-        ("-oversample 0 -distance 1000", ["auto-selected 1-fold oversampling"]),
+        ("-oversample 0 -distance 1100", ["auto-selected 2-fold oversampling"]),
         (
             "-mosaic 1",
             [

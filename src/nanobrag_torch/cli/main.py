@@ -164,6 +164,9 @@ def _simulator(experiment: Experiment, said: OutputConfig) -> Simulator:
 
 
 def _render(simulator: Simulator, said: OutputConfig) -> Image:
+    """The image, rounded once to the precision of the files."""
+    import torch
+
     from nanobrag_torch.cli.progress import progress_meter
     from nanobrag_torch.simulator import pixel_lists
 
@@ -172,7 +175,7 @@ def _render(simulator: Simulator, said: OutputConfig) -> Image:
         experiment = simulator.experiment
         lists = zip(pixel_lists(experiment), experiment.detector.panels, strict=True)
         meter = progress_meter(sum(p.pixels_f * p.pixels_s if c is None else len(c) for c, p in lists))
-    return simulator.run(solid_angle=True, progress=meter)
+    return simulator.run(solid_angle=True, progress=meter, out_dtype=torch.float32)
 
 
 def _print_pixels(image: Image, config: Config, say: Say) -> None:

@@ -90,11 +90,11 @@ def _check_types(part: Any) -> None:
 
 def _check_real(name: str, value: Any, infinite: bool = False) -> None:
     try:
-        number = _number(value, 0.0)
+        number = math.nan if isinstance(value, str) else _number(value, 0.0)
     except (TypeError, ValueError, RuntimeError):
         raise InputError(name, f"{value!r} is not a number", "give one real number") from None
     if not math.isfinite(number) and not (infinite and number == math.inf):
-        raise InputError(name, f"{number} is not a finite number", "give a finite one")
+        raise InputError(name, f"{value!r} is not a finite number", "give a finite one")
 
 
 def _check_whole(name: str, value: Any) -> None:
@@ -228,7 +228,8 @@ def _check_detector(config: Config) -> None:
         if count <= 0:
             field = f"detsize_{name}_mm" if length is not None else "pixel_mm"
             raise InputError(field, "the detector is smaller than half a pixel", "give smaller pixels")
-    _check_pixels("pixels_f" if said.pixels_f else "pixel_mm", f"{n_f} x {n_s}", n_f * n_s)
+    longer = "pixels_f" if n_f >= n_s else "pixels_s"
+    _check_pixels(longer if getattr(said, longer) else "pixel_mm", f"{n_f} x {n_s}", n_f * n_s)
     check_placement(config)
 
 
