@@ -1,0 +1,94 @@
+"""Every refinable quantity: put back what was taken, and the image feels it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nanobrag_torch import (
+    BeamConfig,
+    Config,
+    CrystalConfig,
+    DetectorConfig,
+    Experiment,
+    PanelConfig,
+    SamplingConfig,
+    settle,
+)
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.kernels.structure_factors import StructureFactors
+from nanobrag_torch.refine import QUANTITIES, Parameters
+from nanobrag_torch.refine.fit import expected_values
+
+PIXELS = torch.cartesian_prod(torch.zeros(1, dtype=torch.int64), torch.arange(3, 9), torch.arange(2, 10))
+
+
+def scene(panels: bool = False, **crystal: object) -> Experiment:
+    """A small crystal with everything in play, on a small detector."""
+    amplitudes = torch.rand(9, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    table = StructureFactors(10.0 + amplitudes, (-4, -4, -4), torch.tensor(5.0, dtype=torch.float64))
+    said = dict.fromkeys(("Na", "Nb", "Nc"), 3) | dict(
+        cell_a=40.0, cell_b=45.0, cell_c=50.0, misset_deg=(5.0, 10.0, 15.0), shape="gauss", water_um=2.0,
+        mosaic_spread_deg=1.0, mosaic_domains=3, structure_factors=table, interpolate=False,
+    )  # fmt: skip
+    placed = PanelConfig((60.0, 2.0, -2.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), 12, 12, 0.4)
+    swung = DetectorConfig(distance_mm=60.0, pixels_f=12, pixels_s=12, pixel_mm=0.4, roty_deg=1.0, twotheta_deg=3.0)
+    return settle(
+        Config(
+            crystal=CrystalConfig(**(said | crystal)),
+            beam=BeamConfig(wavelength_A=1.0, polarization_factor=0.5),
+            detector=DetectorConfig(panels=(placed,)) if panels else swung,
+            sampling=SamplingConfig(oversample=1, phi_deg=1.0, osc_deg=1.0, phi_steps=2),
+        )
+    )
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_a_quantity_stays_put_and_can_move(name: str) -> None:
+    start = scene(panels=name == "detector_shift")
+    parameters = Parameters(start, [name])
+    assert parameters.table().startswith(name)
+    still = expected_values(parameters(), PIXELS)
+    torch.testing.assert_close(still, expected_values(start, PIXELS), rtol=1e-12, atol=0)
+    weights = torch.linspace(-1.0, 1.0, len(still), dtype=torch.float64)
+    (still * weights).sum().backward()
+    slope = parameters.get_parameter(name).grad
+    assert slope is not None
+    assert torch.isfinite(slope).all()
+    assert slope.abs().max() > 0
+    step = 1e-5 * torch.ones_like(slope)
+    with torch.no_grad():
+        parameters.get_parameter(name).add_(step)
+        up = (expected_values(parameters(), PIXELS) * weights).sum()
+        parameters.get_parameter(name).sub_(2 * step)
+        down = (expected_values(parameters(), PIXELS) * weights).sum()
+    torch.testing.assert_close((slope * step).sum(), (up - down) / 2, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("convention", ["MOSFLM", "XDS"])
+def test_the_beam_centre_is_the_one_in_force(convention: str) -> None:
+    said = DetectorConfig(distance_mm=60.0, pixels_f=12, pixels_s=12, convention=convention)
+    start = settle(Config(crystal=CrystalConfig(cell_a=40.0, default_F=1.0), detector=said))
+    moved = Parameters(start, ["beam_centre"])
+    with torch.no_grad():
+        moved.beam_centre.add_(1.0)
+    before, after = start.detector.panel, moved().detector.panel
+    changed = after.near_point if convention == "XDS" else after.beam_centre
+    same = after.beam_centre if convention == "XDS" else after.near_point
+    assert not torch.equal(changed, before.near_point if convention == "XDS" else before.beam_centre)
+    assert torch.equal(same, before.beam_centre if convention == "XDS" else before.near_point)
+
+
+def test_what_cannot_be_refined_says_why() -> None:
+    matrix = torch.eye(3, dtype=torch.float64) / 40.0
+    alone = scene(cell_a=None, cell_b=None, cell_c=None, orientation_matrix=matrix)
+    with pytest.raises(InputError, match="give its cell"):
+        Parameters(alone, ["cell_lengths"])
+    with pytest.raises(InputError, match="angles come from the orientation matrix"):
+        Parameters(scene(orientation_matrix=matrix), ["cell_angles"])
+    with pytest.raises(InputError, match="refine detector_shift"):
+        Parameters(scene(panels=True), ["distance"])
+    with pytest.raises(InputError, match="refine distance"):
+        Parameters(scene(), ["detector_shift"])
+    with pytest.raises(InputError, match="only a default amplitude"):
+        Parameters(scene(structure_factors=StructureFactors.constant(3.0)), ["amplitudes"])
