@@ -13,7 +13,7 @@ from nanobrag_torch.errors import InputError, LegacyDefectWarning, NanobragWarni
 from nanobrag_torch.geometry.vectors import vector
 from nanobrag_torch.legacy_random import LegacyRandom
 from nanobrag_torch.models import Detector, Experiment
-from nanobrag_torch.numerics import normalise
+from nanobrag_torch.numerics import norm, normalise
 from nanobrag_torch.render import panel_frame_of
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.checks import check
@@ -29,6 +29,7 @@ from nanobrag_torch.settling.sampling import (
     settle_sampling,
     settle_scan,
 )
+from nanobrag_torch.units import metres_from_angstrom
 
 if TYPE_CHECKING:
     from nanobrag_torch.settling.inputs import Inputs
@@ -81,18 +82,19 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         crystal_said = replace(crystal_said, misset_seed=config.output.noise_seed)
     crystal = settle_crystal(crystal_said, config.beam, inputs, wavelength, generator, exact)
     scan = settle_scan(config.sampling, convention)
-    extents = crystal.facts["extents"]
+    extents = (norm(metres_from_angstrom(crystal.lattice.direct)) * crystal.crystal.N).detach()
     advice = [
         _advice(detector.detector, i, direction, wavelength, extents, exact)
         for i in range(len(detector.detector.panels))
     ]
     recommended, reciprocal_pixel = max(advice)
     sampling = settle_sampling(config.sampling, inputs, detector.detector, recommended, exact)
+    largest = float(crystal.facts["extents"].max())
     notes = [
         *detector.notes,
         *beam.notes,
         *crystal.notes,
-        *oversample_notes(config.sampling, sampling.oversample, recommended, float(extents.max()), reciprocal_pixel),
+        *oversample_notes(config.sampling, sampling.oversample, recommended, largest, reciprocal_pixel),
     ]
     facts: dict[str, Any] = {**detector.facts, **beam.facts, **crystal.facts}
     facts |= {"recommended": recommended, "generator": generator, "config": config}
@@ -116,7 +118,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
 def _advice(
     detector: Detector, index: int, direction: Tensor, wavelength: Tensor, extents: Tensor, exact: bool
 ) -> tuple[int, float]:
-    """Recommended oversampling of a panel, and λ d/p in Å."""
+    """Recommended oversampling of a panel for crystal extents [3] (m), and λ d/p in Å."""
     panel = detector.panels[index]
     distance = panel_frame_of(panel, direction, exact).distance.detach()
     args = (wavelength.detach(), distance, panel.pixel_size.detach())
