@@ -164,12 +164,12 @@ def _counts(said: CrystalConfig, beam: BeamConfig, lattice: Lattice) -> tuple[Te
             text = f"WARNING: clipping sample ({sizes[axis]:g} m {word}) with beam ({beamsize:g} m)"
             notes.append(Note("clip", text, False, "D31"))
             sizes[axis] = beamsize
-    lengths = norm(lattice.direct).tolist()
+    lengths = norm(metres_from_angstrom(lattice.direct)).tolist()
     counts: list[Any] = []
     for given, size, length in zip((said.Na, said.Nb, said.Nc), sizes, lengths, strict=True):
         if size > 0:
-            given = math.ceil(size / metres_from_angstrom(length))
-        counts.append(1.0 if number(given, 1.0) <= 1 else given)
+            given = math.ceil(size / length)
+        counts.append(1.0 if given is None or number(given, 1.0) < 1 else given)
     return vector(counts), notes
 
 

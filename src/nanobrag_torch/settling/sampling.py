@@ -15,9 +15,9 @@ from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.models import Detector, Sampling, Scan
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import normalise
-from nanobrag_torch.settling.steps import phi_steps
+from nanobrag_torch.settling.steps import Steps, phi_steps
 from nanobrag_torch.settling.values import number, optional, tensor
-from nanobrag_torch.units import radians_from_degrees
+from nanobrag_torch.units import ANGSTROM_PER_METRE, radians_from_degrees
 
 if TYPE_CHECKING:
     from nanobrag_torch.settling.inputs import Inputs
@@ -38,18 +38,29 @@ def settle_scan(said: SamplingConfig, convention: Convention) -> Scan:
     return Scan(
         axis=normalise(vector(convention.spindle_axis)),
         start=tensor(said.phi_deg, 0.0, radians_from_degrees),
-        step=real(steps.step),
+        step=_step(said, steps),
         steps=steps.count,
         range=real(steps.range),
     )
 
 
+def _step(said: SamplingConfig, steps: Steps) -> Tensor:
+    """The step [] (rad) in the graph of what it is made from: a step that was said, or the range over the count."""
+    step = tensor(said.phi_step_deg, 0.0, radians_from_degrees)
+    share = tensor(said.osc_deg, 0.0, radians_from_degrees) / steps.count
+    for made, value in ((step, said.phi_step_deg), (share, said.osc_deg)):
+        if value is not None and number(made, 0.0) == steps.step:
+            return made
+    return real(steps.step)
+
+
 def recommended_oversample(extents: Tensor, wavelength: Tensor, distance: Tensor, pixel_size: Tensor) -> int:
     """Sub-pixels per side that resolve the crystal's fringes: ceil(3·extent/(λ d/p)), at least 1 (specs: crystal 8).
 
-    Shapes and units: crystal `extents` [3] Å, `wavelength` [] Å, `distance` and `pixel_size` [] m.
+    Crystal `extents` [3] m, `wavelength` [] Å, `distance` and `pixel_size` [] m. It is worked out in metres, in the
+    order of the C program: round numbers often give whole quotients, which rounding takes up or down.
     """
-    fringe = float(wavelength) * float(distance) / float(pixel_size)
+    fringe = float(wavelength) / ANGSTROM_PER_METRE * float(distance) / float(pixel_size)
     return max(1, math.ceil(OVERSAMPLING_FACTOR * float(extents.max()) / fringe))
 
 
