@@ -135,7 +135,7 @@ BAD = [
     ("-printout_pixel 12 0", "-printout_pixel: 12 0 lies outside"),
     ("-threads 0", "-threads: 0 is not positive"),
     ("-memory -1", "-memory: -1 is not positive"),
-    ("-device toaster", "-device: toaster is not a torch device"),
+    ("-device toaster", "-device: toaster: is not a torch device"),
     ("-hkl missing.hkl", "missing.hkl: "),
     ("-hkl broken.hkl", "broken.hkl: line 2: "),
     ("-hkl half.hkl", "half.hkl: line 1: h is '0.5'"),

@@ -98,10 +98,10 @@ def _read(parsed: Parsed, flags: Mapping[str, str]) -> tuple[Config, Inputs]:
     """The checked configuration and the content of every input file."""
     from nanobrag_torch.cli.outputs import check_outputs
     from nanobrag_torch.io.stol import check_stol
-    from nanobrag_torch.settling.checks import check
+    from nanobrag_torch.settling.checks import LARGEST_SEED, check
     from nanobrag_torch.settling.inputs import read_inputs
 
-    config = with_seeds(parsed.config, int(time.time()))
+    config = with_seeds(parsed.config, int(time.time()) % LARGEST_SEED)
     check(config)
     check_outputs(config, flags)
     if config.crystal.amorphous_file is not None:
@@ -160,7 +160,7 @@ def _simulator(experiment: Experiment, said: OutputConfig) -> Simulator:
     except BackendUnavailable as error:
         if error.name != said.device:
             raise
-        raise InputError("device", f"{error.name} {error.reason}") from error
+        raise InputError("device", f"{error.name}: {error.reason}") from error
 
 
 def _render(simulator: Simulator, said: OutputConfig) -> Image:
