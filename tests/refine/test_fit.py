@@ -29,14 +29,14 @@ LOSS = partial(poisson, background=BACKGROUND)
 
 
 def scene(misset: tuple[float, float, float], distance: float = 60.0, cell: float = 40.0) -> Experiment:
-    """A crystal of 6 x 6 x 6 cells whose spots cover a detector of 80 x 80 pixels."""
+    """A crystal of 6 x 6 x 6 cells whose spots cover a detector of 64 x 64 pixels."""
     return settle(
         Config(
             crystal=CrystalConfig(
                 cell_a=cell, cell_b=45.0, cell_c=50.0, Na=6, Nb=6, Nc=6, default_F=100.0, misset_deg=misset
             ),
             beam=BeamConfig(wavelength_A=1.0, fluence=3e26),
-            detector=DetectorConfig(distance_mm=distance, pixels_f=80, pixels_s=80, pixel_mm=0.8),
+            detector=DetectorConfig(distance_mm=distance, pixels_f=64, pixels_s=64, pixel_mm=1.0),
             sampling=SamplingConfig(oversample=1),
         )
     )
@@ -56,7 +56,7 @@ def seen() -> Observation:
     return photographed(scene(TRUE))
 
 
-@pytest.mark.parametrize(("method", "options"), [("lbfgs", {}), ("adam", {"steps": 60, "batch": 4000})])
+@pytest.mark.parametrize(("method", "options"), [("lbfgs", {}), ("adam", {"steps": 50, "batch": 2500})])
 def test_a_misset_angle_is_found(seen: Observation, method: str, options: dict[str, int]) -> None:
     parameters = Parameters(scene((20.0, -10.0, 5.0)), ["misset"])
     result = fit(parameters, seen, LOSS, method=method, **options)

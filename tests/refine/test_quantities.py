@@ -28,7 +28,7 @@ def scene(panels: bool = False, **crystal: object) -> Experiment:
     amplitudes = torch.rand(9, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     table = StructureFactors(10.0 + amplitudes, (-4, -4, -4), torch.tensor(5.0, dtype=torch.float64))
     said = dict.fromkeys(("Na", "Nb", "Nc"), 3) | dict(
-        cell_a=40.0, cell_b=45.0, cell_c=50.0, misset_deg=(5.0, 10.0, 15.0), shape="gauss", water_um=2.0,
+        cell_a=40.0, cell_b=45.0, cell_c=50.0, misset_deg=(5.0, 10.0, 15.0), shape="gauss", water_um=0.02,
         mosaic_spread_deg=1.0, mosaic_domains=3, structure_factors=table, interpolate=False,
     )  # fmt: skip
     placed = PanelConfig((60.0, 2.0, -2.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), 12, 12, 0.4)

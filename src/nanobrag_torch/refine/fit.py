@@ -127,7 +127,7 @@ def fit(
         parameters.zero_grad(set_to_none=True)
         value = loss(expected_values(parameters(), part.pixels, backend), part.values)
         if not bool(torch.isfinite(value)):
-            raise InputError("loss", f"it is {float(value)} at evaluation {len(losses)}", _NOT_FINITE)
+            raise InputError("loss", f"it is {float(value.detach())} at evaluation {len(losses)}", _NOT_FINITE)
         value.backward()  # type: ignore[no-untyped-call]
         losses.append(float(value.detach()))
         return value
@@ -152,7 +152,7 @@ def _lbfgs(
     path: list[dict[str, Tensor]] = []
     last, quiet = float("inf"), 0
     for _ in range(steps):
-        now = float(optimizer.step(closure))  # type: ignore[no-untyped-call]
+        now = float(optimizer.step(closure).detach())  # type: ignore[no-untyped-call]
         path.append(parameters.shown())
         quiet = quiet + 1 if last - now <= _TOLERANCE * abs(last) else 0
         if quiet >= _QUIET_STEPS:
