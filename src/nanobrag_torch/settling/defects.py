@@ -62,7 +62,7 @@ def _curvature(experiment: Experiment) -> str | None:
         angles = _angles(_positions(experiment, panel, f, s), true)
         largest = max(largest, degrees_from_radians(float(angles.max())))
     text = f"corners of the curved detector are drawn up to {largest:.3g} degrees from their place"
-    return f"{text} (its transverse directions are exchanged); use -physics exact to avoid it"
+    return f"{text} (pixels are turned about the wrong axes); use -physics exact to avoid it"
 
 
 def _background(experiment: Experiment, config: Config) -> str | None:
