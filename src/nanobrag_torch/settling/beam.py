@@ -114,14 +114,23 @@ def _generated(said: BeamConfig, direction: Tensor, axis: Tensor, notes: list[No
         problem = "the elliptical trimming leaves no direction of the divergence"
         raise InputError("hdiv_steps", problem, "give ranges as well as counts, or -square_div")
     positions = [source_position(direction, axis, h, v) for h, v in kept]
-    ratios = [1.0 + dispersion.step * k - dispersion.range / 2.0 for k in range(dispersion.count)]
+    ratios = _spectrum(said, dispersion)
     facts |= {"divergence": tuple(kept), "hdiv": horizontal, "vdiv": vertical, "dispersion": dispersion}
     count = len(kept) * len(ratios)
     return _Sources(
         torch.stack(positions).repeat_interleave(len(ratios), dim=0),
-        real(ratios).repeat(len(kept)),
+        ratios.repeat(len(kept)),
         torch.full((count,), 1.0 / count, dtype=torch.float64),
     )
+
+
+def _spectrum(said: BeamConfig, steps: Steps) -> Tensor:
+    """Wavelengths [n] over the central one, in the graph of the dispersion (specs: sources 2)."""
+    width, step = real(steps.range), real(steps.step)
+    dispersion = tensor(said.dispersion_percent, 0.0, fraction_from_percent)
+    if steps.count > 1 and number(dispersion, 0.0) == steps.range:
+        width, step = dispersion, dispersion / (steps.count - 1)
+    return torch.stack([1.0 + step * k - width / 2.0 for k in range(steps.count)])
 
 
 def _in_order(steps: Steps) -> tuple[int, float, float]:
@@ -144,7 +153,7 @@ def _listed(rows: np.ndarray, direction: Tensor, wavelength: Tensor, facts: dict
     default = (-SOURCE_DISTANCE * direction).expand(len(table), 3)
     positions = torch.where(missing[:, :3], default, table[:, :3])
     weights = torch.where(missing[:, 3], torch.ones_like(table[:, 3]), table[:, 3])
-    in_angstrom = table[:, 4] / metres_from_angstrom(1.0)
-    ratios = torch.where(missing[:, 4], torch.ones_like(in_angstrom), in_angstrom / wavelength.detach())
+    in_angstrom = torch.where(missing[:, 4], 1.0, table[:, 4] / metres_from_angstrom(1.0))
+    ratios = torch.where(missing[:, 4], 1.0, in_angstrom / wavelength)
     facts |= {"divergence": (), "hdiv": ONE, "vdiv": ONE, "dispersion": ONE}
     return _Sources(positions, ratios, weights)
