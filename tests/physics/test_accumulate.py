@@ -114,8 +114,10 @@ def one_pixel(sc: PixelScene, pixel: int) -> tuple[float, float, float, int]:
                 continue
             if polar_c == 0.0:
                 polar_c = polar
-            terms.append((weight * float(lattice(torch.from_numpy(S_vector))), omega, polar, kappa))
-    for value, omega, polar, kappa in terms:
+            terms.append((S_vector, weight, omega, polar, kappa))
+    values = lattice(torch.tensor(np.array([t[0] for t in terms])).reshape(-1, 3)).tolist()
+    for value, (_, weight, omega, polar, kappa) in zip(values, terms, strict=True):
+        value *= weight
         value *= omega if sc.per_term_omega else omega_c
         value *= polar if sc.per_term_polar else polar_c
         value *= kappa if sc.per_term_thick else kappa_c
