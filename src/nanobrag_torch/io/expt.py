@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,7 @@ from nanobrag_torch.config import PanelConfig
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
 from nanobrag_torch.io.scene import Floats, Scene, SceneBeam, ScenePanel, rotation
-from nanobrag_torch.units import (
-    DEFAULT_FLUENCE,
-    metres_from_mm,
-    mm_from_metres,
-    um_from_metres,
-)
+from nanobrag_torch.units import DEFAULT_FLUENCE, metres_from_mm, mm_from_metres, um_from_metres
 
 _KIND = "ExperimentList"
 _PER_MM = 1000.0
@@ -197,8 +192,7 @@ def _scan(file: _File, model: dict[str, Any]) -> tuple[float, float]:
     return float(start), float(width)
 
 
-@dataclass(frozen=True)
-class _LocalFrame:
+class _LocalFrame(NamedTuple):
     """Columns fast, slow, normal, and origin (mm), in the lab."""
 
     axes: Floats
@@ -323,17 +317,13 @@ def write_expt(
         opening: what opens the file.
         field: the flag, for errors.
     """
-    turn = scene.to_imgcif
+    turn, still = scene.to_imgcif, _list(np.eye(3).ravel())
     lists: dict[str, list[Any]] = {
         "imageset": [],
         "beam": [_beam_model(scene)],
         "detector": [{"panels": [_panel_model(scene, panel) for panel in scene.panels]}],
         "goniometer": [
-            {
-                "rotation_axis": _list(turn @ scene.spindle),
-                "fixed_rotation": _list(np.eye(3).ravel()),
-                "setting_rotation": _list(np.eye(3).ravel()),
-            }
+            {"rotation_axis": _list(turn @ scene.spindle), "fixed_rotation": still, "setting_rotation": still}
         ],
         "scan": [
             {
@@ -351,16 +341,8 @@ def write_expt(
     }
     used = ["beam", "detector", "goniometer", "scan"]
     if scene.cell is not None:
-        a, b, c = (_list(turn @ vector) for vector in scene.cell)
-        lists["crystal"].append(
-            {
-                "__id__": "crystal",
-                "real_space_a": a,
-                "real_space_b": b,
-                "real_space_c": c,
-                "space_group_hall_symbol": " P 1",
-            }
-        )
+        vectors = {f"real_space_{x}": _list(turn @ row) for x, row in zip("abc", scene.cell, strict=True)}
+        lists["crystal"].append({"__id__": "crystal", **vectors, "space_group_hall_symbol": " P 1"})
         used.append("crystal")
     if images:
         kind = {"template": images} if isinstance(images, str) else {"images": list(images)}

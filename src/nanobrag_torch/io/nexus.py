@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanobrag_torch.io.files import Opening, PathLike, whole_file
+from nanobrag_torch.errors import FileFormatError
+from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
 from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, rotation
 from nanobrag_torch.units import degrees_from_radians
 
@@ -32,8 +33,7 @@ CHAIN = f"{DETECTOR}/transformations"
 GONIOMETER = "/entry/sample/transformations"
 NOT_MEASURED = -1
 """Value of pixels that the mask flags, in integer data."""
-LARGEST_INTEGER = 2**31 - 3
-_FRAME_BYTES = 2**31
+_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def write_nexus(
         source["type"], source["probe"] = "Synchrotron X-ray Source", "x-ray"
         instrument = _group(entry, "instrument", "NXinstrument")
         instrument["name"] = "nanobrag_torch"
-        _beam(instrument, scene)
+        _beam(instrument, scene, len(images.phi))
         _sample(entry, images.phi, scene)
         detector = _detector(instrument, images, scene)
         _data(entry, detector, images, scene.panels)
@@ -127,7 +127,7 @@ def _transformation(
     dataset.attrs["depends_on"] = depends_on
 
 
-def _beam(instrument: h5py.Group, scene: Scene) -> None:
+def _beam(instrument: h5py.Group, scene: Scene, frames: int) -> None:
     """Wavelength or spectrum, fluence, size and polarization."""
     said, beam = scene.beam, _group(instrument, "beam", "NXbeam")
     central = _number(beam, "incident_wavelength", said.wavelength, "angstrom")
@@ -149,7 +149,7 @@ def _beam(instrument: h5py.Group, scene: Scene) -> None:
     across = x * x + y * y
     K = said.polarization_factor
     stokes = [1.0, K * (x * x - y * y) / across, K * 2.0 * x * y / across, 0.0] if across > 0 else [1.0, 0.0, 0.0, 0.0]
-    _number(beam, "incident_polarization_stokes", [stokes])
+    _number(beam, "incident_polarization_stokes", [stokes] * frames)
 
 
 def _sample(entry: h5py.Group, phi: Sequence[float], scene: Scene) -> None:
@@ -203,8 +203,9 @@ def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py
     _transformation(chain, "two_theta", scene.twotheta, axis / length if length > 0 else beam, ".", turns=True)
     _transformation(chain, "det_z", distance, beam, f"{CHAIN}/two_theta")
     _, starts = layout(scene.panels)
+    digits = len(str(len(starts) - 1))  # HDF5 lists names by the alphabet
     for index, (panel, start) in enumerate(zip(scene.panels, starts, strict=True)):
-        _module(detector, f"module_{index}", panel, start, scene, distance)
+        _module(detector, f"module_{index:0{digits}d}", panel, start, scene, distance)
     return detector
 
 
@@ -284,3 +285,77 @@ def _simulation(entry: h5py.Group, scene: Scene) -> None:
     _number(extra, "curved", scene.curved)
     if scene.cell is not None:
         _number(extra, "cell_vectors", scene.cell @ scene.to_mcstas.T, "angstrom")
+
+
+@dataclass(frozen=True)
+class NexusContent:
+    """What `read_nexus` finds: data [n, slow, fast] and mask [slow, fast] of all panels below each other.
+
+    The panels are in the frame of NeXus; `phi` are the spindle angles in degrees, `wavelength` is in Å.
+    """
+
+    data: NDArray[Any]
+    mask: NDArray[np.int32]
+    panels: tuple[ScenePanel, ...]
+    phi: Floats
+    wavelength: float
+
+
+def read_nexus(path: PathLike) -> NexusContent:
+    """Images and geometry of a file as `write_nexus` makes it; places come from the chains of transformations.
+
+    Raises:
+        FileFormatError: missing, not HDF5, cut short, damaged, or without one of the fields that NXmx asks for.
+    """
+    import h5py
+
+    _bitshuffle()
+    content = read_bytes(path)
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            detector = file[DETECTOR]
+            modules = [group for group in detector.values() if group.attrs.get("NX_class") == "NXdetector_module"]
+            return NexusContent(
+                data=file["/entry/data/data"][()],
+                mask=detector["pixel_mask"][()],
+                panels=tuple(_read_panel(module) for module in modules),
+                phi=np.atleast_1d(file[f"{GONIOMETER}/phi"][()]),
+                wavelength=float(file["/entry/instrument/beam/incident_wavelength"][()]),
+            )
+    except KeyError as error:
+        raise FileFormatError(path, "", f"not a complete NXmx file: {error.args[0]}") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        text = str(error).splitlines()[0] if str(error) else "unreadable"
+        raise FileFormatError(path, "", f"not HDF5, cut short or damaged: {text}") from error
+
+
+def _read_panel(module: h5py.Group) -> ScenePanel:
+    fast, slow = module["fast_pixel_direction"], module["slow_pixel_direction"]
+    chain = _chain(module.file, fast.attrs["depends_on"])
+    slow_pixels, fast_pixels = (int(n) for n in module["data_size"][()])
+    return ScenePanel(
+        pixels_f=fast_pixels,
+        pixels_s=slow_pixels,
+        pixel_size=float(fast[()]) * _METRES[fast.attrs["units"]],
+        origin=chain[:3, 3],
+        fast=chain[:3, :3] @ fast.attrs["vector"],
+        slow=chain[:3, :3] @ slow.attrs["vector"],
+        name=module["description"].asstr()[()] if "description" in module else "",
+    )
+
+
+def _chain(file: h5py.File, place: str) -> Floats:
+    """The transformation [4, 4] (m) from the frame at a place of the chain to that of the file."""
+    whole = np.eye(4)
+    while place != ".":
+        axis = file[place]
+        own = np.eye(4)
+        value = float(np.atleast_1d(axis[()])[0])
+        if axis.attrs["transformation_type"] == "rotation":
+            own[:3, :3] = rotation(axis.attrs["vector"], value)
+        else:
+            own[:3, 3] = value * _METRES[axis.attrs["units"]] * axis.attrs["vector"]
+        own[:3, 3] += _METRES[axis.attrs["offset_units"]] * axis.attrs["offset"]
+        whole = own @ whole
+        place = axis.attrs["depends_on"]
+    return whole
