@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +14,10 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.models import Experiment
+from nanobrag_torch.picture import png_bytes, shrunk
+
+NOTEBOOK_PIXELS = 700
+"""Longest edge of a picture in a notebook."""
 
 
 class Statistics(NamedTuple):
@@ -100,6 +106,24 @@ class Image:
             rmsd=math.sqrt(deviation / max(m - 1, 1)),
             solid_angle=None if self.solid_angle is None else self._reported_solid_angle(self.solid_angle),
         )
+
+    def _repr_png_(self) -> bytes:
+        """The first panel as notebooks show it."""
+        return png_bytes(shrunk(self.numpy()[0], NOTEBOOK_PIXELS))
+
+    def _repr_html_(self) -> str:
+        """Every panel as notebooks show it, with a line about each."""
+        figures = []
+        for panel, values in zip(self.experiment.detector.panels, self.numpy(), strict=True):
+            picture = base64.b64encode(png_bytes(shrunk(values, NOTEBOOK_PIXELS))).decode("ascii")
+            name = f"{html.escape(panel.name)}: " if panel.name else ""
+            caption = f"{name}{panel.pixels_s} × {panel.pixels_f} pixels, brightest {values.max():.6g} photons"
+            figures.append(
+                f'<figure style="display:inline-block;margin:0 1em 1em 0">'
+                f'<img alt="diffraction image" style="max-width:100%" src="data:image/png;base64,{picture}">'
+                f"<figcaption>{caption}</figcaption></figure>"
+            )
+        return "".join(figures)
 
     def _reported_solid_angle(self, sums: tuple[float, ...]) -> float:
         """Divided as the C program does (specs: deviations, D39), or the true one in the exact mode."""
