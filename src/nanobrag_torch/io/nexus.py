@@ -177,22 +177,15 @@ def _parameters(cell: Floats) -> list[float]:
 
 def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py.Group:
     detector = _group(instrument, "detector", "NXdetector")
-    main = scene.main_panel
-    f, s, distance = main.meets(scene.beam.direction)
     detector["description"], detector["type"] = "simulated pixel array detector", "pixel"
     detector["depends_on"] = f"{CHAIN}/det_z"
     detector["sensor_material"] = "Si"
+    main = scene.main_panel
     _number(detector, "sensor_thickness", max(main.thickness, THINNEST), "m")
-    _number(detector, "distance", distance, "m")
-    _number(detector, "distance_derived", True)
     _number(detector, "count_time", scene.beam.exposure, "s")
     _number(detector, "frame_time", scene.beam.exposure, "s")
-    if len(scene.panels) == 1:
-        _number(detector, "beam_center_x", f / main.pixel_size, "pixel")
-        _number(detector, "beam_center_y", s / main.pixel_size, "pixel")
-        _number(detector, "beam_center_derived", True)
-        _number(detector, "x_pixel_size", main.pixel_size, "m")
-        _number(detector, "y_pixel_size", main.pixel_size, "m")
+    if not main.runs_along(scene.beam.direction):
+        _beam_centre(detector, main, scene)
     if images.saturation is not None:
         _number(detector, "saturation_value", images.saturation)
     _number(detector, "underload_value", 0)
@@ -200,6 +193,7 @@ def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py
     axis = scene.to_mcstas @ scene.twotheta_axis
     length = np.linalg.norm(axis)
     beam = np.array([0.0, 0.0, 1.0])
+    distance = _unswung_distance(main, scene)
     _transformation(chain, "two_theta", scene.twotheta, axis / length if length > 0 else beam, ".", turns=True)
     _transformation(chain, "det_z", distance, beam, f"{CHAIN}/two_theta")
     _, starts = layout(scene.panels)
@@ -207,6 +201,27 @@ def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py
     for index, (panel, start) in enumerate(zip(scene.panels, starts, strict=True)):
         _module(detector, f"module_{index:0{digits}d}", panel, start, scene, distance)
     return detector
+
+
+def _beam_centre(detector: h5py.Group, main: ScenePanel, scene: Scene) -> None:
+    """Where the direct beam hits, and how far away; for a detector of several panels the distance only."""
+    f, s, distance = main.meets(scene.beam.direction)
+    _number(detector, "distance", distance, "m")
+    _number(detector, "distance_derived", True)
+    if len(scene.panels) == 1:
+        _number(detector, "beam_center_x", f / main.pixel_size, "pixel")
+        _number(detector, "beam_center_y", s / main.pixel_size, "pixel")
+        _number(detector, "beam_center_derived", True)
+        _number(detector, "x_pixel_size", main.pixel_size, "m")
+        _number(detector, "y_pixel_size", main.pixel_size, "m")
+
+
+def _unswung_distance(main: ScenePanel, scene: Scene) -> float:
+    """Length of `det_z` (m): from the sample along the beam to the panel as it stands at two-theta 0."""
+    swung_beam = rotation(scene.twotheta_axis, scene.twotheta) @ scene.beam.direction
+    if main.runs_along(swung_beam):
+        return float(np.linalg.norm(main.corners().mean(axis=0)))
+    return main.meets(swung_beam)[2]
 
 
 def _module(detector: h5py.Group, name: str, panel: ScenePanel, start: int, scene: Scene, distance: float) -> None:

@@ -60,6 +60,10 @@ class ScenePanel:
         point = distance * direction - self.origin
         return float(point @ self.fast), float(point @ self.slow), distance
 
+    def runs_along(self, direction: Floats) -> bool:
+        """Whether a ray in this direction never meets the plane."""
+        return bool(abs(direction @ self.normal) < SQUARE)
+
     def holds(self, f: float, s: float) -> bool:
         """Whether coordinates F, S (m) lie on the panel."""
         return 0 <= f <= self.pixels_f * self.pixel_size and 0 <= s <= self.pixels_s * self.pixel_size
@@ -138,7 +142,7 @@ class Scene:
         """The panel that the direct beam meets, or comes closest to."""
 
         def miss(panel: ScenePanel) -> float:
-            if abs(self.beam.direction @ panel.normal) < SQUARE:
+            if panel.runs_along(self.beam.direction):
                 return float("inf")
             f, s, distance = panel.meets(self.beam.direction)
             if distance > 0 and panel.holds(f, s):
