@@ -47,3 +47,10 @@ def test_the_sign_and_the_tilt_of_the_axis_do_not_matter():
     reference = polarization_factor(DIRECTIONS, BEAM, AXIS, real(0.6))
     torch.testing.assert_close(polarization_factor(DIRECTIONS, BEAM, -AXIS, real(0.6)), reference)
     torch.testing.assert_close(polarization_factor(DIRECTIONS, BEAM, AXIS + 0.3 * BEAM, real(0.6)), reference)
+
+
+@pytest.mark.parametrize("kahn", [0.8, -1.0])
+def test_with_the_axis_along_the_beam_the_angle_is_zero(kahn):
+    """A custom beam along z with the built-in axis [0 0 1]: E and B vanish, and so does ψ."""
+    found = polarization_factor(DIRECTIONS, AXIS, AXIS, real(kahn))
+    assert found.tolist() == pytest.approx([literal(d, AXIS, AXIS, kahn) for d in DIRECTIONS], rel=1e-12)
