@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -306,7 +306,8 @@ def _simulation(entry: h5py.Group, scene: Scene) -> None:
 class NexusContent:
     """What `read_nexus` finds: data [n, slow, fast] and mask [slow, fast] of all panels below each other.
 
-    The panels are in the frame of NeXus; `phi` are the spindle angles in degrees, `wavelength` is in Å.
+    Everything is in the frame of NeXus; `phi` are the spindle angles in degrees, `wavelength` is in Å. `cell`
+    [3, 3] holds the cell vectors (rows, Å) at spindle angle 0, `None` = not known.
     """
 
     data: NDArray[Any]
@@ -314,10 +315,18 @@ class NexusContent:
     panels: tuple[ScenePanel, ...]
     phi: Floats
     wavelength: float
+    spindle: Floats = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
+    osc: float = 0.0
+    cell: Floats | None = None
+    curved: bool = False
 
 
-def read_nexus(path: PathLike) -> NexusContent:
+def read_nexus(path: PathLike, frames: slice = slice(None)) -> NexusContent:
     """Images and geometry of a file as `write_nexus` makes it; places come from the chains of transformations.
+
+    Args:
+        path: the file.
+        frames: which of the images, and of the spindle angles, to read.
 
     Raises:
         FileFormatError: missing, not HDF5, cut short, damaged, or without one of the fields that NXmx asks for.
@@ -331,17 +340,25 @@ def read_nexus(path: PathLike) -> NexusContent:
             detector = file[DETECTOR]
             modules = [group for group in detector.values() if group.attrs.get("NX_class") == "NXdetector_module"]
             return NexusContent(
-                data=file["/entry/data/data"][()],
+                data=file["/entry/data/data"][frames],
                 mask=detector["pixel_mask"][()],
                 panels=tuple(_read_panel(module) for module in modules),
-                phi=np.atleast_1d(file[f"{GONIOMETER}/phi"][()]),
+                phi=np.atleast_1d(file[f"{GONIOMETER}/phi"][()])[frames],
                 wavelength=float(file["/entry/instrument/beam/incident_wavelength"][()]),
+                spindle=np.asarray(file[f"{GONIOMETER}/phi"].attrs["vector"], dtype=np.float64),
+                osc=float(file[f"{GONIOMETER}/phi_increment_set"][()]),
+                cell=_optional(file, "/entry/simulation/cell_vectors"),
+                curved=bool(_optional(file, "/entry/simulation/curved")),
             )
     except KeyError as error:
         raise FileFormatError(path, "", f"not a complete NXmx file: {error.args[0]}") from error
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error).splitlines()[0] if str(error) else "unreadable"
         raise FileFormatError(path, "", f"not HDF5, cut short or damaged: {text}") from error
+
+
+def _optional(file: h5py.File, place: str) -> Floats | None:
+    return np.asarray(file[place][()], dtype=np.float64) if place in file else None
 
 
 def _read_panel(module: h5py.Group) -> ScenePanel:
