@@ -147,7 +147,7 @@ def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
     size = chunk_pixels(way.budget, scene.terms, scene.keeps_graph)
     parts: list[PixelSum] = []
     done = 0
-    while done < len(pixels):
+    while done < len(pixels) or not parts:
         chunk = pixels[done : done + size]
         try:
             parts.append(_chunk_sums(scene, chunk, way))
