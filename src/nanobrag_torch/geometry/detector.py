@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz
-from nanobrag_torch.geometry.vectors import cross, dot
+from nanobrag_torch.geometry.vectors import dot
 from nanobrag_torch.numerics import norm, normalise
 
 
@@ -106,11 +106,11 @@ def panel_frame(placement: Placement, beam: Tensor, exact: bool) -> Frame:
     near_point = torch.stack([-dot(origin, fast), -dot(origin, slow)])
     close_distance = dot(origin, normal)
     if exact:
-        plane = cross(fast, slow)
+        plane = torch.linalg.cross(fast, slow)
         distance = dot(origin, plane) / dot(beam, plane)
         to_beam = distance * beam - origin
-        along = torch.stack([dot(to_beam, cross(slow, plane)), dot(to_beam, cross(plane, fast))])
-        beam_centre = along / dot(plane, plane)
+        dual = torch.linalg.cross(torch.stack([slow, plane]), torch.stack([plane, fast]))
+        beam_centre = dot(dual, to_beam) / dot(plane, plane)
     else:
         distance = close_distance / stages.ratio
         to_beam = distance * beam - origin
