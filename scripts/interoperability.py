@@ -96,7 +96,7 @@ def render_sweep(folder: Path) -> np.ndarray:
             config = sweep_config(phi)
             image = Simulator(settle(config)).run()
             # The header of the C program, which the faithful mode writes: Xbeam and Ybeam as given.
-            results = replace(Results.of(image, config), experiment=settle(config, physics="nanobragg"))
+            results = Results.of(replace(image, experiment=settle(config, physics="nanobragg")), config)
             ideal.append(results.values)
             with_offset, counts = (
                 noise_image(results.values, LegacyRandom(), Stream.from_seed(number), adc=adc).counts

@@ -104,7 +104,6 @@ def test_a_swing_is_undone_before_judging():
         (scene(rotation(X, 1.0)), "spindle is not along the fast axis"),
         (scene(spindle=Y), "spindle is not along the fast axis"),
         (replace(scene(), panels=(replace(scene().panels[0], slow=Y),)), "mirror"),
-        (replace(scene(), curved=True), "curved"),
         (replace(scene(), beam=replace(beam(), wavelengths=np.array([1.0, 1.1]))), "several wavelengths"),
     ],
 )
@@ -112,6 +111,10 @@ def test_what_flat_headers_leave_out(changed, words):
     refusals, warnings = unsaid_by_flat_headers(changed)
     assert refusals == []
     assert words in " ".join(warnings)
+
+
+def test_no_format_knows_curved_detectors():
+    assert "curved" in unsaid_by_any(replace(scene(), curved=True))[0]
 
 
 def test_a_still_has_no_spindle_to_describe():

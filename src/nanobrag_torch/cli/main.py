@@ -110,12 +110,14 @@ def _read(parsed: Parsed, flags: Mapping[str, str]) -> tuple[Config, Inputs]:
 
 
 def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], say: Say) -> None:
-    from nanobrag_torch.cli.outputs import Results, write_outputs
+    from nanobrag_torch.cli.modern import warn_of_losses
+    from nanobrag_torch.cli.outputs import Results, output_names, write_outputs
     from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
     from nanobrag_torch.settling import settle
     from nanobrag_torch.settling.inputs import write_dump_for
 
     experiment = settle(config, physics=config.output.physics, inputs=inputs)
+    warn_of_losses(experiment, output_names(config.output))
     simulator = _simulator(experiment, config.output)
     say(banner(__version__))
     for line in scene_lines(experiment, config, inputs):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nanobrag_torch.cli.modern import MODERN, check_panels, write_modern
 from nanobrag_torch.cli.report import dials_origin, statistics_lines
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.files import WholeFiles, check_writable
@@ -34,15 +35,19 @@ CLASSIC = {
 
 
 def output_names(said: OutputConfig) -> dict[str, str]:
-    """The files that a run writes, by configuration field, in the order of writing."""
-    names = {field: getattr(said, field) or default for field, default in CLASSIC.items()}
+    """The files that a run writes, by configuration field, in the order of writing.
+
+    With a miniCBF or NeXus file, a classic one is written only if it is named.
+    """
+    modern = any(getattr(said, field) is not None for field in MODERN)
+    defaults = dict.fromkeys(CLASSIC, "") if modern else CLASSIC
+    names = {field: getattr(said, field) or default for field, default in defaults.items()}
     if not said.pgm:
         del names["pgm_file"]
     if not said.noise:
         del names["noise_file"]
-    if said.png_file is not None:
-        names["png_file"] = said.png_file
-    return names
+    names |= {field: getattr(said, field) or "" for field in (*MODERN, "png_file")}
+    return {field: name for field, name in names.items() if name}
 
 
 def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
@@ -62,7 +67,9 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
         "source_file": config.beam.source_file,
     }
     taken = {os.path.realpath(name): flags[field] for field, name in inputs.items() if name is not None}
-    for field, name in output_names(config.output).items():
+    names = output_names(config.output)
+    check_panels(config, names, flags)
+    for field, name in names.items():
         check_writable(name, flags[field])
         path = os.path.realpath(name)
         if path in taken:
@@ -73,17 +80,25 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Results:
-    """What is written: the image rounded to float32 [slow, fast], its statistics, and where they come from."""
+    """What is written: the image rounded to float32 [slow, fast], its statistics, and where they come from.
 
-    experiment: Experiment
+    Of a detector with several panels, `values` are those of the first.
+    """
+
+    image: Image
     config: Config
     values: NDArray[np.float32]
     statistics: Statistics
 
     @staticmethod
     def of(image: Image, config: Config) -> Results:
-        """The results of a rendered image with one panel."""
-        return Results(image.experiment, config, image.numpy()[0], image.statistics())
+        """The results of a rendered image."""
+        return Results(image, config, image.numpy()[0], image.statistics())
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was rendered."""
+        return self.image.experiment
 
     @property
     def adc(self) -> float:
@@ -106,19 +121,32 @@ def write_outputs(results: Results, flags: Mapping[str, str], say: Say) -> None:
     """
     names = output_names(results.config.output)
     with WholeFiles() as files:
-        _write_float(results, names["float_file"], flags["float_file"], files, say)
+        if "float_file" in names:
+            _write_float(results, names["float_file"], flags["float_file"], files, say)
         for line in statistics_lines(results.statistics):
             say(line)
-        scale = _write_integer(results, names["int_file"], flags["int_file"], files, say)
+        if "int_file" in names:
+            _write_integer(results, names["int_file"], flags["int_file"], files, say)
         if "pgm_file" in names:
-            _write_grey(results, names["pgm_file"], flags["pgm_file"], files, say, scale)
+            _write_grey(results, names["pgm_file"], flags["pgm_file"], files, say)
         if "noise_file" in names:
             _write_noise(results, names["noise_file"], flags["noise_file"], files, say)
+        write_modern(results.image, results.config, names, flags, files, say)
         if "png_file" in names:
             from nanobrag_torch.io.png import write_png
 
             say(f"writing {names['png_file']} as PNG")
-            write_png(names["png_file"], results.values, opening=files.file, field=flags["png_file"])
+            write_png(names["png_file"], _picture(results), opening=files.file, field=flags["png_file"])
+
+
+def _picture(results: Results) -> NDArray[np.floating]:
+    """The image [slow, fast]; of several panels, how they look from the sample."""
+    if len(results.experiment.detector.panels) == 1:
+        return results.values
+    from nanobrag_torch.describe import describe
+    from nanobrag_torch.io.flat_view import flat_view
+
+    return flat_view(describe(results.experiment), results.image.numpy())
 
 
 def _write_float(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
@@ -128,7 +156,7 @@ def _write_float(results: Results, name: str, flag: str, files: WholeFiles, say:
     write_float_image(name, results.values, opening=files.file, field=flag)
 
 
-def _write_integer(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> float:
+def _write_integer(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
     from nanobrag_torch.io.smv import write_smv
     from nanobrag_torch.physics.noise import integer_image, integer_scale
 
@@ -137,13 +165,13 @@ def _write_integer(results: Results, name: str, flag: str, files: WholeFiles, sa
     counts = integer_image(results.values, scale, adc=results.adc, roi=results.experiment.sampling.roi)
     say(f"writing {name} as 2-byte integers")
     write_smv(name, counts, header(results), opening=files.file, field=flag)
-    return scale
 
 
-def _write_grey(results: Results, name: str, flag: str, files: WholeFiles, say: Say, integer: float) -> None:
+def _write_grey(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
     from nanobrag_torch.io.pgm import write_pgm
-    from nanobrag_torch.physics.noise import grey_image, grey_scale
+    from nanobrag_torch.physics.noise import grey_image, grey_scale, integer_scale
 
+    integer = integer_scale(results.config.output.scale, results.statistics.max_I)
     scale = grey_scale(results.config.output.pgm_scale, results.statistics.rmsd, integer)
     say(f"pgm_scale = {g(scale)}")
     grey = grey_image(results.values, scale, roi=results.experiment.sampling.roi)

@@ -187,8 +187,6 @@ def unsaid_by_flat_headers(scene: Scene) -> tuple[list[str], list[str]]:
         said.append("the spindle is not along the fast axis")
     if scene.twotheta != 0:
         said.append("the two-theta swing has no axis, and some readers ignore it")
-    if scene.curved:
-        said.append("the detector is curved")
     if len(scene.beam.wavelengths) > 1:
         said.append("the beam has several wavelengths")
     return [], said
@@ -196,7 +194,7 @@ def unsaid_by_flat_headers(scene: Scene) -> tuple[list[str], list[str]]:
 
 def unsaid_by_any(scene: Scene) -> list[str]:
     """What no format here can say of a scene."""
-    return ["the detector is curved; the file describes the flat one"] if scene.curved else []
+    return ["the detector is curved: the geometry is that of the flat one"] if scene.curved else []
 
 
 def swung_back(scene: Scene) -> ScenePanel:

@@ -93,6 +93,22 @@ OUTPUT = (
         takes=name("output.png_file"),
         extension=True,
     ),
+    Flag(
+        ("-cbf",),
+        "miniCBF image as PILATUS detectors write it: 4-byte counts, with noise unless -nonoise",
+        "-cbf out_0001.cbf",
+        {"output.cbf_file": "out_0001.cbf"},
+        takes=name("output.cbf_file"),
+        extension=True,
+    ),
+    Flag(
+        ("-nexus",),
+        "NeXus file (NXmx, HDF5) with the full geometry, also of several panels",
+        "-nexus out.nxs",
+        {"output.nexus_file": "out.nxs"},
+        takes=name("output.nexus_file"),
+        extension=True,
+    ),
     _switch("-printout", "print every pixel's quantities instead of the progress", "output.printout", True, "off"),
     Flag(
         ("-printout_pixel",),
