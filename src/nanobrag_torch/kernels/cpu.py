@@ -72,7 +72,7 @@ def _problem(config: list[int], lattice: Tensor, A: Tensor, table: Tensor, singl
 
 
 def _pointers(tensors: tuple[Tensor | None, ...]) -> list[int | None]:
-    return [None if t is None else t.data_ptr() for t in tensors]
+    return [None if t is None or not t.numel() else t.data_ptr() for t in tensors]
 
 
 def _zeros(length: int | tuple[int, ...]) -> Tensor:
@@ -93,18 +93,18 @@ def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: li
 
 
 def lattice_sum_vjp(
-    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants_table: bool
+    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by S, A, the lattice parameters and the table (empty unless wanted), in double throughout."""
+    """Gradients by S, A, and as far as they are wanted lattice parameters and table (else empty); all in double."""
     problem = _problem(config, lattice, A, table, False)
     S, grad = S.contiguous(), grad.contiguous()
-    by_S, by_lattice, by_A = torch.empty_like(S), _zeros(LATTICE_LENGTH), _zeros(tuple(A.shape))
-    by_table = _zeros(len(table)) if wants_table else None
+    by_S, by_A = torch.empty_like(S), _zeros(tuple(A.shape))
+    by_lattice, by_table = _zeros(LATTICE_LENGTH * wants[0]), _zeros(len(table) * wants[1])
     failed = _functions().nanobrag_lattice_sum_vjp(
         *_pointers((*problem, grad, S)), len(S), *_pointers((by_S, by_lattice, by_A, by_table))
     )
     _check(failed)
-    return by_S, by_A, by_lattice, _zeros(0) if by_table is None else by_table
+    return by_S, by_A, by_lattice, by_table
 
 
 def pixel_sum(
@@ -148,21 +148,21 @@ def pixel_sum_vjp(
     span: tuple[int, int],
     scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
     config: list[int],
-    wants_table: bool,
+    wants: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by geometry, sources, A, the lattice parameters and the table (empty unless wanted), in double."""
+    """Gradients by geometry, sources, A, and if wanted lattice parameters and table (else empty); all in double."""
     geometry, sources, A, lattice, table = scene
     problem = (*_problem(config, lattice, A, table, False), geometry, sources.contiguous())
     by_total = grads[0].to(torch.float64).contiguous()
     by_background = None if grads[1] is None else grads[1].contiguous()
     pixels = None if pixels is None else pixels.contiguous()
-    by_lattice, by_A = _zeros(LATTICE_LENGTH), _zeros(tuple(A.shape))
+    by_A = _zeros(tuple(A.shape))
     by_geometry, by_sources = _zeros(GEOMETRY_LENGTH), _zeros((len(sources), SOURCE_LENGTH))
-    by_table = _zeros(len(table)) if wants_table else None
+    by_lattice, by_table = _zeros(LATTICE_LENGTH * wants[0]), _zeros(len(table) * wants[1])
     failed = _functions().nanobrag_pixel_sum_vjp(
         *_pointers((*problem, pixels)),
         *span,
         *_pointers((by_total, by_background, by_lattice, by_A, by_table, by_geometry, by_sources)),
     )
     _check(failed)
-    return by_geometry, by_sources, by_A, by_lattice, _zeros(0) if by_table is None else by_table
+    return by_geometry, by_sources, by_A, by_lattice, by_table

@@ -28,18 +28,18 @@ def _(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -
 
 @torch.library.custom_op("nanobrag::lattice_sum_vjp", mutates_args=(), device_types="cpu")
 def lattice_sum_vjp(
-    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants_table: bool
+    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by S, A, lattice and table (empty unless wanted)."""
-    return cpu.lattice_sum_vjp(grad, S, A, lattice, table, config, wants_table)
+    """Gradients by S, A, and as far as they are wanted lattice and table (else empty)."""
+    return cpu.lattice_sum_vjp(grad, S, A, lattice, table, config, (wants[0], wants[1]))
 
 
 @lattice_sum_vjp.register_fake
 def _(
-    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants_table: bool
+    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    by_table = torch.empty_like(table) if wants_table else table.new_empty(0)
-    return S.new_empty(S.shape), A.new_empty(A.shape), torch.empty_like(lattice), by_table
+    by_lattice, by_table = lattice.new_empty(len(lattice) * wants[0]), table.new_empty(len(table) * wants[1])
+    return S.new_empty(S.shape), A.new_empty(A.shape), by_lattice, by_table
 
 
 def _keep_lattice(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -48,8 +48,8 @@ def _keep_lattice(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _lattice_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    wants_table = ctx.needs_input_grad[3]
-    found = lattice_sum_vjp(grad, *ctx.saved_tensors, ctx.config, wants_table)
+    wants = list(ctx.needs_input_grad[2:4])
+    found = lattice_sum_vjp(grad, *ctx.saved_tensors, ctx.config, wants)
     return (*_wanted(found, ctx.needs_input_grad), None)
 
 
@@ -112,12 +112,12 @@ def pixel_sum_vjp(  # noqa: PLR0913
     pixels: Tensor | None,
     span: list[int],
     config: list[int],
-    wants_table: bool,
+    wants: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by geometry, sources, A, lattice and table (empty unless wanted)."""
+    """Gradients by geometry, sources, A, and as far as they are wanted lattice and table (else empty)."""
     grads = (by_total, by_background if len(by_background) else None)
     scene = (geometry, sources, A, lattice, table)
-    return cpu.pixel_sum_vjp(grads, pixels, (span[0], span[1]), scene, config, wants_table)
+    return cpu.pixel_sum_vjp(grads, pixels, (span[0], span[1]), scene, config, (wants[0], wants[1]))
 
 
 @pixel_sum_vjp.register_fake
@@ -132,10 +132,11 @@ def _(  # noqa: PLR0913
     pixels: Tensor | None,
     span: list[int],
     config: list[int],
-    wants_table: bool,
+    wants: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    by_geometry, by_sources, by_A, by_lattice = (t.new_empty(t.shape) for t in (geometry, sources, A, lattice))
-    return by_geometry, by_sources, by_A, by_lattice, table.new_empty(len(table) if wants_table else 0)
+    by_geometry, by_sources, by_A = (t.new_empty(t.shape) for t in (geometry, sources, A))
+    by_lattice, by_table = lattice.new_empty(len(lattice) * wants[0]), table.new_empty(len(table) * wants[1])
+    return by_geometry, by_sources, by_A, by_lattice, by_table
 
 
 def _keep_scene(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -147,8 +148,8 @@ def _keep_scene(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -
 def _scene_backward(ctx: Any, by_total: Tensor, by_background: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     grad = by_total.to(torch.float64)
     grad = grad if ctx.scale == 1.0 else grad * ctx.scale
-    wants_table = ctx.needs_input_grad[4]
-    found = pixel_sum_vjp(grad, by_background, *ctx.saved_tensors, ctx.span, ctx.config, wants_table)
+    wants = list(ctx.needs_input_grad[3:5])
+    found = pixel_sum_vjp(grad, by_background, *ctx.saved_tensors, ctx.span, ctx.config, wants)
     return (*_wanted(found, ctx.needs_input_grad), *[None] * 7)
 
 

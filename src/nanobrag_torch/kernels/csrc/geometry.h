@@ -63,37 +63,55 @@ struct sub_pixel {
     double omega[LANES], kappa[LANES];
 };
 
-/* rot(w, n, angle) of the notation. */
-INLINE void rotate(double *w, const double *n, double angle) {
-    double s, c;
-    sine_cosine(angle, &s, &c);
-    double along = (n[0] * w[0] + n[1] * w[1] + n[2] * w[2]) * (1.0 - c);
-    double x = n[0] * along + w[0] * c + (n[1] * w[2] - n[2] * w[1]) * s;
-    double y = n[1] * along + w[1] * c + (n[2] * w[0] - n[0] * w[2]) * s;
-    double z = n[2] * along + w[2] * c + (n[0] * w[1] - n[1] * w[0]) * s;
-    w[0] = x, w[1] = y, w[2] = z;
+/* A vector of one lane. It is passed by value, and no arrays are used: they would keep loops from becoming vectors. */
+struct vector {
+    double x, y, z;
+};
+
+INLINE struct vector at_offset(const double *g) {
+    struct vector v = {g[0], g[1], g[2]};
+    return v;
 }
 
-/* Position of one lane (m); returns sin rho/rho of the exact curved detector, else 1. */
-INLINE double position(int curvature, const double *g, double f, double s, double depth, double *P) {
+/* rot(w, n, angle) of the notation. */
+INLINE struct vector rotate(struct vector w, struct vector n, double angle) {
+    double s, c;
+    sine_cosine(angle, &s, &c);
+    double along = (n.x * w.x + n.y * w.y + n.z * w.z) * (1.0 - c);
+    struct vector out;
+    out.x = n.x * along + w.x * c + (n.y * w.z - n.z * w.y) * s;
+    out.y = n.y * along + w.y * c + (n.z * w.x - n.x * w.z) * s;
+    out.z = n.z * along + w.z * c + (n.x * w.y - n.y * w.x) * s;
+    return out;
+}
+
+/* Position of one lane (m); `sinc` becomes sin rho/rho of the exact curved detector, else 1. */
+INLINE struct vector position(int curvature, const double *g, double f, double s, double depth, double *sinc) {
+    const struct vector fast = at_offset(g + FAST), slow = at_offset(g + SLOW), normal = at_offset(g + NORMAL);
+    const struct vector beam = at_offset(g + BEAM), first = at_offset(g + SPHERE_FAST);
+    const struct vector second = at_offset(g + SPHERE_SLOW), origin = at_offset(g + ORIGIN);
+    struct vector P;
+    *sinc = 1.0;
     if (curvature == CURVED_EXACT) {
-        double u = f - g[BEAM_CENTRE], v = s - g[BEAM_CENTRE + 1], radius = fabs(g[DISTANCE]);
-        double rho = sqrt(u * u + v * v) / radius, sine, cosine_, sinc;
-        sine_cosine(rho, &sine, &cosine_);
-        double safe = rho > 1e-9 ? rho : 1.0;
-        sinc = rho > 1e-9 ? sine / safe : 1.0;
-        for (int i = 0; i < 3; i++)
-            P[i] = radius * cosine_ * g[BEAM + i] + (u * g[SPHERE_FAST + i] + v * g[SPHERE_SLOW + i]) * sinc;
-        return sinc;
+        double u = f - g[BEAM_CENTRE], v = s - g[BEAM_CENTRE + 1], radius = fabs(g[DISTANCE]), sine, along;
+        double rho = sqrt(u * u + v * v) / radius, safe = rho > 1e-9 ? rho : 1.0;
+        sine_cosine(rho, &sine, &along);
+        *sinc = rho > 1e-9 ? sine / safe : 1.0;
+        along *= radius, u *= *sinc, v *= *sinc;
+        P.x = along * beam.x + u * first.x + v * second.x;
+        P.y = along * beam.y + u * first.y + v * second.y;
+        P.z = along * beam.z + u * first.z + v * second.z;
+        return P;
     }
-    for (int i = 0; i < 3; i++) P[i] = f * g[FAST + i] + s * g[SLOW + i] + depth * g[NORMAL + i] + g[ORIGIN + i];
+    P.x = f * fast.x + s * slow.x + depth * normal.x + origin.x;
+    P.y = f * fast.y + s * slow.y + depth * normal.y + origin.y;
+    P.z = f * fast.z + s * slow.z + depth * normal.z + origin.z;
     if (curvature == CURVED_NANOBRAGG) {
-        double first = P[1] / g[DISTANCE], second = P[2] / g[DISTANCE];
-        for (int i = 0; i < 3; i++) P[i] = g[DISTANCE] * g[BEAM + i];
-        rotate(P, g + SLOW, first);
-        rotate(P, g + FAST, second);
+        const double d = g[DISTANCE], by_slow = P.y / d, by_fast = P.z / d;
+        P.x = d * beam.x, P.y = d * beam.y, P.z = d * beam.z;
+        P = rotate(rotate(P, slow, by_slow), fast, by_fast);
     }
-    return 1.0;
+    return P;
 }
 
 INLINE void sub_pixel_of(int curvature, const struct scene *scene, const struct pixels *restrict pixels, double layer,
@@ -105,13 +123,13 @@ INLINE void sub_pixel_of(int curvature, const struct scene *scene, const struct 
     const int point_pixel = scene->point_pixel, has_sensor = scene->has_sensor;
     SIMD for (int lane = 0; lane < LANES; lane++) {
         double f = size * (pixels->fast[lane] * n + sub_fast) + half;
-        double s = size * (pixels->slow[lane] * n + sub_slow) + half, P[3];
-        double sinc = position(curvature, g, f, s, layer * g[LAYER_STEP], P);
-        double inverse = 1.0 / sqrt(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]), square = inverse * inverse;
+        double s = size * (pixels->slow[lane] * n + sub_slow) + half, sinc;
+        struct vector P = position(curvature, g, f, s, layer * g[LAYER_STEP], &sinc);
+        double inverse = 1.0 / sqrt(P.x * P.x + P.y * P.y + P.z * P.z), square = inverse * inverse;
         double obliquity = curvature == CURVED_EXACT ? sinc : g[CLOSE_DISTANCE] * inverse;
-        out->x[lane] = P[0] * inverse;
-        out->y[lane] = P[1] * inverse;
-        out->z[lane] = P[2] * inverse;
+        out->x[lane] = P.x * inverse;
+        out->y[lane] = P.y * inverse;
+        out->z[lane] = P.z * inverse;
         out->inverse[lane] = inverse;
         out->f[lane] = f;
         out->s[lane] = s;
@@ -153,16 +171,20 @@ INLINE void scatter(const struct scene *scene, const struct sub_pixel *restrict 
     }
 }
 
+/* 1 where the polarization axis lies along the source, so that the angle psi is 0 for every direction, else 0. */
+INLINE double axis_along(const double *E) { return E[0] == 0.0 && E[1] == 0.0 && E[2] == 0.0 ? 1.0 : 0.0; }
+
 /* Polarization factor of one source. */
 INLINE void polarize(const struct scene *scene, const struct sub_pixel *restrict at, const double *source,
                      double *restrict out) {
     const double K = scene->geometry[KAHN];
     const double *i = source + INCIDENT, *E = source + ELECTRIC, *B = source + MAGNETIC;
+    const double along = axis_along(E);
     SIMD for (int lane = 0; lane < LANES; lane++) {
         double x = at->x[lane], y = at->y[lane], z = at->z[lane];
         double c = x * i[0] + y * i[1] + z * i[2];
         double e = x * E[0] + y * E[1] + z * E[2], b = x * B[0] + y * B[1] + z * B[2];
-        out[lane] = 0.5 * (1.0 + c * c - K * (e * e - b * b));
+        out[lane] = 0.5 * (1.0 + c * c - K * (e * e - b * b + along * (1.0 - c * c)));
     }
 }
 

@@ -17,14 +17,15 @@ INLINE void polarize_vjp(const struct scene *scene, const struct sub_pixel *rest
                          double *by_geometry) {
     const double K = scene->geometry[KAHN];
     const double *I = source + INCIDENT, *E = source + ELECTRIC, *B = source + MAGNETIC;
+    const double along = axis_along(E);
     double ix = 0, iy = 0, iz = 0, ex = 0, ey = 0, ez = 0, bx = 0, by = 0, bz = 0, kahn = 0;
 #pragma omp simd reduction(+ : ix, iy, iz, ex, ey, ez, bx, by, bz, kahn)
     for (int lane = 0; lane < LANES; lane++) {
         double x = at->x[lane], y = at->y[lane], z = at->z[lane], g = by_p[lane];
         double c = x * I[0] + y * I[1] + z * I[2];
         double e = x * E[0] + y * E[1] + z * E[2], b = x * B[0] + y * B[1] + z * B[2];
-        double gc = g * c, ge = -g * K * e, gb = g * K * b;
-        kahn += -0.5 * g * (e * e - b * b);
+        double gc = g * c * (1.0 + K * along), ge = -g * K * e, gb = g * K * b;
+        kahn += -0.5 * g * (e * e - b * b + along * (1.0 - c * c));
         turn->x[lane] += gc * I[0] + ge * E[0] + gb * B[0];
         turn->y[lane] += gc * I[1] + ge * E[1] + gb * B[1];
         turn->z[lane] += gc * I[2] + ge * E[2] + gb * B[2];

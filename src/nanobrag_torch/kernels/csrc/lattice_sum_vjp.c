@@ -4,13 +4,13 @@
 #include "points.h"
 #include "slices.h"
 
-/* From g [points], derivatives by S [points,3] (set; null if not wanted) and those of `out` (added to; a null table
- * is not wanted). Returns 0, or 1 when there is no memory. */
+/* From g [points], derivatives by S [points,3] (set; null if not wanted) and those of `out` (added to; a null
+ * table or lattice is not wanted). Returns 0, or 1 when there is no memory. */
 int JOIN(lattice_sum_vjp, LEVEL)(const struct lattice_inputs *in, const double *g, const double *S, int64_t points,
                                  double *by_S, const struct lattice_gradients *out) {
     const struct lattice l = lattice_of(in);
     struct share share;
-    int failed = open_share(&share, in->config, points, 0, out->table != 0);
+    int failed = open_share(&share, in->config, points, 0, out);
     if (!failed) {
 #pragma omp parallel for schedule(static, 1) num_threads(share.threads)
         for (int64_t slice = 0; slice < share.slices; slice++) {

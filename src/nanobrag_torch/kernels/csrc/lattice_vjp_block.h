@@ -12,6 +12,7 @@ struct lattice_slice {
     struct number_lanes numbers;
     double *cells; /* [M,3,3] */
     double *table; /* this thread's copy of the table's gradient, or null */
+    int wants_numbers;
 };
 
 /* Add a block's derivatives by F to the table, joining neighbours that read the same entry. */
@@ -49,7 +50,7 @@ INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES
 }
 
 /* One shape and lookup. `g` [LANES]: derivatives of the loss by the sums; the sums themselves go to `sum`. */
-INLINE void vjp_double(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
+INLINE void vjp_double(int shape, int lookup, int wants_numbers, const struct lattice *in, const struct vectors *restrict S,
                        const double *restrict g, double *restrict sum, struct vectors *restrict by_S,
                        struct lattice_slice *restrict slice) {
     const double *table = in->in.table;
@@ -69,7 +70,7 @@ INLINE void vjp_double(int shape, int lookup, const struct lattice *in, const st
         }
 #pragma omp simd reduction(+ : ax, ay, az, bx, by, bz, cx, cy, cz)
         for (int lane = 0; lane < LANES; lane++) {
-            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l, by_d[3], F = constant;
+            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l, gh, gk, gl, F = constant;
             double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
             if (lookup == NEAREST) {
                 int at = place(&grid, h, k, l);
@@ -78,9 +79,9 @@ INLINE void vjp_double(int shape, int lookup, const struct lattice *in, const st
             }
             if (lookup == TRICUBIC) F = looked_up[lane];
             double gF = g[lane] * F, gFF = gF * F;
-            double L2 = shape == SQUARE ? square_vjp(dh, dk, dl, &numbers, gFF, lane, by_d, lanes)
-                                        : radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, by_d, lanes);
-            double gh = gFF * by_d[0], gk = gFF * by_d[1], gl = gFF * by_d[2];
+            double L2 = shape == SQUARE
+                            ? square_vjp(wants_numbers, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes)
+                            : radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
             by_F[lane] = 2.0 * gF * L2;
             if (lookup == TRICUBIC) {
                 gh += by_F[lane] * slope[0][lane];
@@ -105,23 +106,26 @@ INLINE void vjp_double(int shape, int lookup, const struct lattice *in, const st
     }
 }
 
-#define VJP_CASES(SHAPE_)                                                                  \
-    case SHAPE_:                                                                           \
-        if (l->lookup == CONSTANT) vjp_double(SHAPE_, CONSTANT, l, S, g, sum, by_S, slice); \
-        else if (l->lookup == NEAREST) vjp_double(SHAPE_, NEAREST, l, S, g, sum, by_S, slice); \
-        else vjp_double(SHAPE_, TRICUBIC, l, S, g, sum, by_S, slice);                      \
-        break;
+#define VJP_LOOKUPS(SHAPE_, NUMBERS)                                                                    \
+    if (l->lookup == CONSTANT) vjp_double(SHAPE_, CONSTANT, NUMBERS, l, S, g, sum, by_S, slice);        \
+    else if (l->lookup == NEAREST) vjp_double(SHAPE_, NEAREST, NUMBERS, l, S, g, sum, by_S, slice);     \
+    else vjp_double(SHAPE_, TRICUBIC, NUMBERS, l, S, g, sum, by_S, slice);
 
 /* Sums of a block, derivatives by S (set), and the slice's gradients (added to). Lanes with g = 0 add nothing. */
 NOINLINE void lattice_vjp_block(const struct lattice *l, const struct vectors *S,
                                                         const double *g, double *sum, struct vectors *by_S,
                                                         struct lattice_slice *slice) {
     for (int lane = 0; lane < LANES; lane++) sum[lane] = by_S->x[lane] = by_S->y[lane] = by_S->z[lane] = 0.0;
-    switch (l->shape) {
-        VJP_CASES(SQUARE)
-        VJP_CASES(ROUND)
-        VJP_CASES(GAUSS)
-        VJP_CASES(TOPHAT)
+    if (l->shape == SQUARE && !slice->wants_numbers) {
+        VJP_LOOKUPS(SQUARE, 0)
+    } else if (l->shape == SQUARE) {
+        VJP_LOOKUPS(SQUARE, 1)
+    } else if (l->shape == ROUND) {
+        VJP_LOOKUPS(ROUND, 1)
+    } else if (l->shape == GAUSS) {
+        VJP_LOOKUPS(GAUSS, 1)
+    } else {
+        VJP_LOOKUPS(TOPHAT, 1)
     }
 }
 

@@ -161,14 +161,14 @@ INLINE void block_vjp(const struct scene *scene, const struct pixels *pixels, co
     cached_vjp(scene, pixels, by_total, by_background, &cached, slice);
 }
 
-/* From derivatives by totals [P] and backgrounds [P] (null: none), add derivatives to `out` (a null table is not
- * wanted). Returns 0, or 1 when there is no memory. */
+/* From derivatives by totals [P] and backgrounds [P] (null: none), add derivatives to `out` (a null table or
+ * lattice is not wanted). Returns 0, or 1 when there is no memory. */
 int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const double *by_total, const double *by_background,
                                const struct pixel_gradients *out) {
     const struct scene scene = scene_of(in);
     const int64_t more = GEOMETRY_LENGTH + scene.source_count * SOURCE_LENGTH;
     struct share share;
-    int failed = open_share(&share, in->lattice.config, in->count, more, out->lattice.table != 0);
+    int failed = open_share(&share, in->lattice.config, in->count, more, &out->lattice);
     if (!failed) {
 #pragma omp parallel for schedule(static, 1) num_threads(share.threads)
         for (int64_t number = 0; number < share.slices; number++) {

@@ -52,6 +52,27 @@ INLINE float cosinef(float u) {
     return p * u + 1.0f;
 }
 
+/* sin(pi t)/t and pi cos(pi t) for derivatives, where 1e-12 is enough: a term less each. */
+INLINE double short_sine_quotient(double u) {
+    double p = 0.0004474920849077101;
+    p = p * u - 0.007364005472115722;
+    p = p * u + 0.08214479467064854;
+    p = p * u - 0.5992644339357286;
+    p = p * u + 2.550164035906745;
+    p = p * u - 5.167712779987959;
+    return p * u + 3.141592653589635;
+}
+
+INLINE double short_pi_cosine(double u) {
+    double p = 0.005780497298808378;
+    p = p * u - 0.0809786863246614;
+    p = p * u + 0.7392966627867642;
+    p = p * u - 4.194850280241046;
+    p = p * u + 12.75082014007556;
+    p = p * u - 15.503138339223677;
+    return p * u + 3.1415926535874306;
+}
+
 /* Sine and cosine of any angle (rad) below about 1e8. */
 INLINE void sine_cosine(double angle, double *sine_out, double *cosine_out) {
     double turns = angle * (1.0 / PI), whole = rint(turns), t = turns - whole;

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define LANES 32 /* points or pixels that are worked on together: a whole number of vectors of any width */
+#define LANES 64 /* points or pixels that are worked on together: a whole number of vectors of any width */
 #define PI 3.14159265358979323846
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline, unused)) /* compiled once per file */

@@ -13,6 +13,7 @@
 
 struct shape_numbers {
     double N[3], cells, W[9], scale;
+    double near[3][2]; /* series of the derivative of sin(pi N d)/sin(pi d) near d = 0 */
 };
 
 struct shape_numbersf {
@@ -26,7 +27,12 @@ INLINE struct shape_numbers shape_numbers(int shape, int exact_radius, const dou
     int diagonal = shape == ROUND || exact_radius;
     s.cells = N[0] * N[1] * N[2];
     for (int i = 0; i < 9; i++) s.W[i] = diagonal ? (i % 4 == 0 ? N[i / 4] : 0.0) : lattice[RECIPROCAL + i];
-    for (int i = 0; i < 3; i++) s.N[i] = N[i];
+    for (int i = 0; i < 3; i++) {
+        double square = N[i] * N[i];
+        s.N[i] = N[i];
+        s.near[i][0] = PI * PI * (square - 1.0) / 3.0;
+        s.near[i][1] = PI * PI * PI * PI * (square * square - 1.0) / 45.0;
+    }
     s.scale = lattice[FUDGE] * (shape == ROUND ? PI * PI : diagonal ? 1.0 : s.cells * s.cells);
     return s;
 }

@@ -15,14 +15,18 @@ struct share {
     struct number_lanes *numbers; /* [slices] */
     double *more;         /* [slices, more_length]: the caller's */
     int64_t more_length, orientations;
+    int wants_numbers;            /* whether gradients by the lattice parameters are */
 };
 
 #define LARGEST_COPIES ((int64_t)1 << 27) /* doubles in all copies of the table's gradient, unless two need more */
 
 /* Returns 0, or 1 when there is no memory. */
-static int open_share(struct share *s, const int64_t *config, int64_t points, int64_t more_length, int wants_table) {
+static int open_share(struct share *s, const int64_t *config, int64_t points, int64_t more_length,
+                      const struct lattice_gradients *wanted) {
+    const int wants_table = wanted->table != 0;
     const int64_t small = 9 * config[ORIENTATIONS] + more_length;
     s->orientations = config[ORIENTATIONS];
+    s->wants_numbers = wanted->lattice != 0;
     s->more_length = more_length;
     s->blocks = (points + LANES - 1) / LANES;
     s->slices = ((int64_t)1 << 22) / small;
@@ -55,6 +59,7 @@ INLINE struct lattice_slice slice_of(const struct share *s, int64_t slice, int t
     struct lattice_slice out;
     out.cells = s->cells + slice * 9 * s->orientations;
     out.table = s->table_length ? s->tables + thread * s->table_length : 0;
+    out.wants_numbers = s->wants_numbers;
     memset(&out.numbers, 0, sizeof out.numbers);
     return out;
 }
@@ -63,7 +68,9 @@ INLINE struct lattice_slice slice_of(const struct share *s, int64_t slice, int t
 static void gather(const struct share *s, const struct lattice_inputs *in, const struct lattice_gradients *out) {
     for (int64_t slice = 0; slice < s->slices; slice++) {
         struct shape_numbers totals = number_totals(s->numbers + slice);
-        shape_numbers_vjp((int)in->config[SHAPE], (int)in->config[EXACT_RADIUS], in->lattice, &totals, out->lattice);
+        if (s->wants_numbers)
+            shape_numbers_vjp((int)in->config[SHAPE], (int)in->config[EXACT_RADIUS], in->lattice, &totals,
+                              out->lattice);
         for (int64_t i = 0; i < 9 * s->orientations; i++) out->cells[i] += s->cells[slice * 9 * s->orientations + i];
     }
 #pragma omp parallel for num_threads(s->threads) schedule(static)
