@@ -1,0 +1,104 @@
+"""Structure factors from MTZ files, expanded to P1 (specs: structure_factors 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.io.files import PathLike, read_bytes
+from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to_p1
+
+if TYPE_CHECKING:
+    import gemmi
+
+AMPLITUDE, AMPLITUDE_OF_MATE, INTENSITY, INTENSITY_OF_MATE = "F", "G", "J", "K"
+
+
+class _Choice(NamedTuple):
+    """Labels of F(h) and F(-h), equal where Friedel mates are not kept apart; whether they are intensities."""
+
+    plus: str
+    minus: str
+    intensities: bool
+
+
+def read_mtz(path: PathLike, column: str | None = None, default_F: float = 0.0) -> Reflections:
+    """The P1 grid of an MTZ file: every symmetry mate, Friedel mates apart where the file has them apart.
+
+    Args:
+        path: a merged MTZ file.
+        column: label of the amplitudes, or of intensities, whose F is √max(I, 0); of a pair such as F(+), F(-) either
+            label. By default the first pair of amplitudes, or else the first amplitudes.
+        default_F: amplitude where the file has no value.
+
+    Raises:
+        FileFormatError: not an MTZ file, truncated, unmerged, no cell, no space group, no amplitudes.
+        InputError: there is no such column; the message lists those present.
+    """
+    mtz = _open(path)
+    cell, group = cell_and_group(path, mtz.cell, mtz.spacegroup)
+    if mtz.batches:
+        raise FileFormatError(path, "", "observations are not merged; merge them first")
+    choice = _chosen(path, mtz, column)
+    indices = np.rint(np.array(mtz.array[:, :3])).astype(np.int64)
+    plus, minus = (_amplitudes(mtz, label, choice.intensities) for label in (choice.plus, choice.minus))
+    grid = expand_to_p1(path, indices, plus, minus, mtz.spacegroup, default_F)
+    source = choice.plus if choice.plus == choice.minus else f"{choice.plus}, {choice.minus}"
+    return Reflections(grid, cell, group, source)
+
+
+def _open(path: PathLike) -> gemmi.Mtz:
+    import gemmi
+
+    content = read_bytes(path)
+    if content[:4] != b"MTZ ":
+        raise FileFormatError(path, "", "not an MTZ file: it does not begin with `MTZ `")
+    try:
+        return gemmi.read_mtz_file(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileFormatError(path, "", f"truncated or corrupt MTZ file ({_one_line(error)})") from error
+
+
+def _chosen(path: PathLike, mtz: gemmi.Mtz, column: str | None) -> _Choice:
+    types = {one.label: one.type for one in mtz.columns}
+    present = ", ".join(f"{label} ({kind})" for label, kind in types.items())
+    if column is None:
+        for wanted in (AMPLITUDE_OF_MATE, AMPLITUDE):
+            labels = [label for label, kind in types.items() if kind == wanted]
+            if labels:
+                return _pair(types, labels[0])
+        raise FileFormatError(
+            path, "", f"no column of amplitudes (type F or G); -mtz_column takes one of: {present or 'none'}"
+        )
+    if column not in types:
+        raise InputError("mtz_column", f"{path} has no column {column!r}", f"the columns are: {present or 'none'}")
+    if types[column] not in (AMPLITUDE, AMPLITUDE_OF_MATE, INTENSITY, INTENSITY_OF_MATE):
+        advice = f"give amplitudes (F, G) or intensities (J, K); the columns are: {present}"
+        raise InputError("mtz_column", f"column {column!r} of {path} has type {types[column]}", advice)
+    return _pair(types, column)
+
+
+def _pair(types: dict[str, str], label: str) -> _Choice:
+    """A column, with that of the Friedel mates where they are apart."""
+    kind = types[label]
+    intensities = kind in (INTENSITY, INTENSITY_OF_MATE)
+    if kind in (AMPLITUDE, INTENSITY):
+        return _Choice(label, label, intensities)
+    both = [one for one, other in types.items() if other == kind]
+    first = both.index(label) // 2 * 2
+    plus, minus = both[first], both[min(first + 1, len(both) - 1)]
+    if "-" in plus and "+" in minus:
+        plus, minus = minus, plus
+    return _Choice(plus, minus, intensities)
+
+
+def _amplitudes(mtz: gemmi.Mtz, label: str, intensities: bool) -> NDArray[np.float64]:
+    values = np.array(mtz.column_with_label(label).array, dtype=np.float64)
+    return np.sqrt(np.maximum(values, 0.0)) if intensities else values
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
