@@ -41,6 +41,7 @@ _HOMES = {
     "FileFormatError": "errors",
     "BackendUnavailable": "errors",
     "NanobragWarning": "errors",
+    "LegacyDefectWarning": "errors",
 }
 
 __all__ = [*_HOMES, "__version__"]
