@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -72,16 +72,31 @@ def whole_file(path: PathLike, field: str = "") -> Iterator[IO[bytes]]:
         yield handle
 
 
+Complete = tuple[Path, Path, str]
+"""A file that is written: its temporary name, its final name, and the flag that asked for it."""
+
+
+def part_pattern(tag: str) -> str:
+    """Pattern of the temporary names that `WholeFiles` with this tag gives."""
+    return f".nanobrag-{tag}*.part"
+
+
 class WholeFiles:
     """Several files that appear together when the block ends, or not at all.
 
     with WholeFiles() as files:
         write_float_image("a.bin", image, opening=files.file)
         write_smv("b.img", counts, header, opening=files.file)
+
+    Args:
+        announce: called with every (file under its temporary name, final name, flag) when all are complete, before
+            the first of them gets its name.
+        tag: part of the temporary names, by which what a killed process left can be found (`part_pattern`).
     """
 
-    def __init__(self) -> None:
-        self._complete: list[tuple[Path, Path, str]] = []
+    def __init__(self, announce: Callable[[Sequence[Complete]], None] | None = None, tag: str = "") -> None:
+        self._complete: list[Complete] = []
+        self._announce, self._tag = announce, tag
 
     def __enter__(self) -> WholeFiles:
         return self
@@ -90,6 +105,8 @@ class WholeFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if kind is None and self._announce is not None:
+                self._announce(tuple(self._complete))
             while kind is None and self._complete:
                 temporary, target, field = self._complete[0]
                 try:
@@ -108,7 +125,7 @@ class WholeFiles:
         check_writable(path, field)
         target = Path(os.path.realpath(path))
         direct = _is_special(target)
-        written = target if direct else target.parent / f".nanobrag-{os.getpid()}-{secrets.token_hex(4)}.part"
+        written = target if direct else target.parent / f".nanobrag-{self._tag}{os.getpid()}-{secrets.token_hex(4)}.part"
         try:
             with open(written, "wb" if direct else "xb") as handle:
                 yield handle
