@@ -13,6 +13,8 @@ from nanobrag_torch.io.scene import Floats, Scene
 USUAL_RINGS = 5
 _POINTS = 721
 _DIGITS = 2
+_ROOM = 0.4
+"""Part of a ring's distance that stays free in the farthest corner."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,10 @@ def usual_spacings(scene: Scene, panel: int = 0, count: int = USUAL_RINGS) -> tu
     here = scene.panels[panel]
     corners = np.array([(0, 0), (here.pixels_f, 0), (0, here.pixels_s), (here.pixels_f, here.pixels_s)], dtype=float)
     finest = float(resolution(scene, corners[:, 0], corners[:, 1], panel).min())
-    widest = np.tan(2.0 * np.arcsin(min(1.0, scene.beam.wavelength / (2.0 * finest))))
-    if widest <= 0:  # The panel reaches beyond a right angle: spread the rings by angle instead.
-        angles = 2.0 * np.arcsin(min(1.0, scene.beam.wavelength / (2.0 * finest))) * np.arange(1, count + 1) / count
-    else:
-        angles = np.arctan(widest * np.arange(1, count + 1) / count)
+    largest = 2.0 * np.arcsin(min(1.0, scene.beam.wavelength / (2.0 * finest)))
+    shares = np.arange(1, count + 1) / (count + _ROOM)
+    # By radius on a flat detector; by angle where it reaches a right angle.
+    angles = np.arctan(np.tan(largest) * shares) if largest < np.pi / 2.0 else largest * shares
     spacings = scene.beam.wavelength / (2.0 * np.sin(angles / 2.0))
     return tuple(dict.fromkeys(float(f"{d:.{_DIGITS}g}") for d in spacings))
 
