@@ -64,6 +64,7 @@ def _inputs() -> dict[str, bytes]:
         "camera.img": smv(np.ones((12, 12)), PIXEL_SIZE=4, BEAM_CENTER_X=20, BEAM_CENTER_Y=22, PHI=3),
         "mask.img": smv(mask),
         "sources.txt": b"-10 0 0 1 1.2e-10\n-10 0.1 0 3 1.3e-10\n",
+        "spectrum.txt": b"# eV weight\n10300 1\n10400 2\n",
         "ice.stol": b"0.1 2\n0.2 1\n",
     }
 

@@ -65,6 +65,8 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
         "matrix_file": config.crystal.matrix_file,
         "amorphous_file": config.crystal.amorphous_file,
         "source_file": config.beam.source_file,
+        "spectrum_file": config.beam.spectrum_file,
+        "experiment_file": config.output.experiment_file,
     }
     taken = {os.path.realpath(name): flags[field] for field, name in inputs.items() if name is not None}
     names = output_names(config.output)

@@ -33,6 +33,9 @@ _PARTS: dict[str, type[Any]] = {
 _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 """What holds for every command line, and only there (specs: deviations D58, D62)."""
 
+_WITH_PANELS = ("panels", "pivot", "curved", "point_pixel")
+"""Detector fields that go together with panels."""
+
 _PART_OF = {name: part for part, kind in _PARTS.items() for name in kind.__dataclass_fields__}
 
 _EXACT = {s: flag for flag in FLAGS for s in flag.spellings if not s.endswith("*")}
@@ -82,10 +85,12 @@ def parse_line(argv: Sequence[str]) -> Parsed:
     said: dict[str, Any] = dict(_COMMAND_LINE)
     spelt: dict[str, str] = {}
     notes: list[str] = []
-    for kind in ("mask", "img"):
+    listed = 1.0
+    for kind in ("expt", "mask", "img"):
         names = [use.words[0] for use in uses if use.flag.name == f"-{kind}"]
         if names:
             header = _header(names[-1], kind, notes)
+            listed = header.get("beam.wavelength_A", 1.0) if kind == "expt" else listed
             said |= header
             spelt |= dict.fromkeys(map(bare, header), f"-{kind} {names[-1]}")
     for use in uses:
@@ -96,6 +101,7 @@ def parse_line(argv: Sequence[str]) -> Parsed:
         if use.note:
             notes.append(use.note)
     _drop_beaten_distance(said, spelt)
+    _settle_experiment_list(said, spelt, listed)
     return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt)
 
 
@@ -188,6 +194,10 @@ def _stray(word: str, before: _Use | None) -> InputError:
 
 def _header(path: str, kind: str, notes: list[str]) -> dict[str, Any]:
     """{`component.field`: value} of a header; two-theta has no effect (specs: io_formats 6, deviations D36)."""
+    if kind == "expt":
+        from nanobrag_torch.io.expt import config_fields, read_expt
+
+        return config_fields(read_expt(path))
     from nanobrag_torch.io.smv import read_smv_header
 
     facts = read_smv_header(path)
@@ -200,6 +210,28 @@ def _drop_beaten_distance(said: dict[str, Any], spelt: dict[str, str]) -> None:
     """Forget a header's DISTANCE that a close distance overrides, so that nobody is told of a conflict."""
     if spelt.get("close_distance_mm") and spelt.get("distance_mm", "").startswith(("-img ", "-mask ")):
         del said["detector.distance_mm"], spelt["distance_mm"]
+
+
+def _settle_experiment_list(said: dict[str, Any], spelt: Mapping[str, str], wavelength: float) -> None:
+    """Let flags work on what `-expt` said: its panels stay where they are, and so does its crystal at any wavelength.
+
+    The orientation matrix of the list is relative to its own wavelength (Å); `-mat` takes its place.
+
+    Raises:
+        InputError: a flag that would place or shape the detector another way.
+    """
+    if "detector.panels" not in said:
+        return
+    source = spelt["panels"]
+    for name, value in said.items():
+        part, _, own = name.partition(".")
+        keeps = own in _WITH_PANELS or (own, value) == ("convention", "CUSTOM") or spelt.get(own, source) == source
+        if part == "detector" and not keeps:
+            raise InputError(spelt[own], f"the detector comes from {source}", "leave one of the two out")
+    matrix = said.pop("crystal.orientation_matrix", None)
+    if matrix is not None and "crystal.matrix_file" not in said:
+        scale = said["beam.wavelength_A"] / wavelength
+        said["crystal.orientation_matrix"] = tuple(tuple(x * scale for x in row) for row in matrix)
 
 
 def _config(said: Mapping[str, Any]) -> Config:

@@ -195,8 +195,12 @@ def _summary_lines(experiment: Experiment, config: Config, inputs: Inputs, frame
     yield f"  {SHAPES[crystal.shape]} xtal: {counts} cells"
     said = config.beam
     spectrum = dispersion_steps(said.dispersion_steps, fraction_from_percent(_float(said.dispersion_percent, 0.0)))
+    width, count = spectrum.range, spectrum.count
+    if inputs.spectrum is not None:
+        lowest, highest = inputs.spectrum.wavelengths[0], inputs.spectrum.wavelengths[-1]
+        width, count = (highest - lowest) / float(beam.wavelength), len(inputs.spectrum.wavelengths)
     wave = metres_from_angstrom(float(beam.wavelength))
-    yield f"  wave={g(wave)} meters +/- {g(spectrum.range * 100.0)}% in {spectrum.count} steps"
+    yield f"  wave={g(wave)} meters +/- {g(width * 100.0)}% in {count} steps"
     if beam.polarized:
         yield f"  Kahn polarization factor: {float(beam.polarization_factor):f}"
     else:

@@ -35,3 +35,4 @@ class OutputConfig:
     threads: int | None = None
     memory_MB: float | None = None
     header_file: str | None = None
+    experiment_file: str | None = None

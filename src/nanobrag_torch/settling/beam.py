@@ -28,6 +28,7 @@ from nanobrag_torch.units import (
 )
 
 if TYPE_CHECKING:
+    from nanobrag_torch.io.spectrum import Spectrum
     from nanobrag_torch.settling.inputs import Inputs
 
 DEFAULT_WAVELENGTH_A = 1.0
@@ -53,23 +54,26 @@ class _Sources:
     weights: Tensor
 
 
-def settled_wavelength(said: BeamConfig) -> Tensor:
-    """The central wavelength [] in Å."""
-    return tensor(said.wavelength_A, DEFAULT_WAVELENGTH_A)
+def settled_wavelength(said: BeamConfig, inputs: Inputs) -> Tensor:
+    """The central wavelength [] in Å: as said, or the mean of the photons of a spectrum."""
+    return tensor(said.wavelength_A, DEFAULT_WAVELENGTH_A if inputs.spectrum is None else inputs.spectrum.mean)
 
 
 def settle_beam(said: BeamConfig, inputs: Inputs, convention: Convention, exact: bool) -> SettledBeam:
     """Settle the beam; `convention` holds the vectors in force."""
     direction, axis = normalise(vector(convention.beam)), normalise(vector(convention.polarization_axis))
-    wavelength = settled_wavelength(said)
+    wavelength = settled_wavelength(said, inputs)
     notes: list[Note] = []
     facts: dict[str, Any] = {"generated_sources": inputs.sources is None}
     if inputs.sources is None:
         sources = _generated(said, direction, axis, notes, facts)
+        if inputs.spectrum is not None:
+            sources = _with_spectrum(sources, inputs.spectrum, wavelength)
     else:
         sources = _listed(inputs.sources, direction, wavelength, facts)
     differ = bool((sources.weights != sources.weights[0]).any())
     weighted = inputs.sources is not None and (exact if said.use_source_weights is None else said.use_source_weights)
+    weighted = weighted or inputs.spectrum is not None
     if differ and not weighted and not exact:
         lowest, highest = float(sources.weights.min()), float(sources.weights.max())
         text = f"the weights of the source file, {lowest:g} to {highest:g}, are not used: every source counts the same"
@@ -131,6 +135,16 @@ def _spectrum(said: BeamConfig, steps: Steps) -> Tensor:
     if steps.count > 1 and number(dispersion, 0.0) == steps.range:
         width, step = dispersion, dispersion / (steps.count - 1)
     return torch.stack([1.0 + step * k - width / 2.0 for k in range(steps.count)])
+
+
+def _with_spectrum(directions: _Sources, spectrum: Spectrum, wavelength: Tensor) -> _Sources:
+    """Every wavelength of a spectrum from every one of [Q] directions, wavelengths innermost (specs: sources 9)."""
+    n, q = len(spectrum.wavelengths), len(directions.positions)
+    return _Sources(
+        directions.positions.repeat_interleave(n, dim=0),
+        (real(spectrum.wavelengths) / wavelength).repeat(q),
+        real(spectrum.weights / q).repeat(q),
+    )
 
 
 def _in_order(steps: Steps) -> tuple[int, float, float]:

@@ -201,6 +201,12 @@ def _check_beam(said: BeamConfig) -> None:
     horizontal = divergence_steps(said.hdiv_steps, _float(said.hdiv_range_mrad), _float(said.hdiv_step_mrad))
     vertical = divergence_steps(said.vdiv_steps, _float(said.vdiv_range_mrad), _float(said.vdiv_step_mrad))
     spectrum = dispersion_steps(said.dispersion_steps, _float(said.dispersion_percent))
+    if said.spectrum_file is not None:
+        both = {"source_file": said.source_file, "dispersion_percent": said.dispersion_percent}
+        both["dispersion_steps"] = said.dispersion_steps
+        for name in [name for name, value in both.items() if value is not None]:
+            problem = "the wavelengths are those of the spectrum file already"
+            raise InputError(name, problem, "leave one of the two out")
     if said.source_file is None:
         sources = horizontal.count * vertical.count * spectrum.count
         names = ("hdiv_steps", "vdiv_steps", "dispersion_steps")

@@ -61,7 +61,10 @@ def settle_detector(said: DetectorConfig, convention: Convention, direction: Ten
     """Settle the detector for a beam direction [3]."""
     if said.panels is not None:
         panels = tuple(_placed_panel(panel, direction, exact) for panel in said.panels)
-        return SettledDetector(Detector(panels, said.curved, said.point_pixel), (), {})
+        axes = panels[0].fast, panels[0].slow
+        f_c, s_c = (-number(dot(metres_from_mm(vector(said.panels[0].origin_mm)), axis), 0.0) for axis in axes)
+        near = {"Xclose": f_c, "Yclose": s_c}
+        return SettledDetector(Detector(panels, said.curved, said.point_pixel), (), near)
     notes: list[Note] = []
     facts: dict[str, Any] = {}
     pixel_size = tensor(said.pixel_mm, DEFAULT_PIXEL_MM, metres_from_mm)

@@ -16,6 +16,7 @@ from nanobrag_torch.io.hkl import ReflectionGrid, read_hkl
 from nanobrag_torch.io.mosflm_matrix import read_matrix
 from nanobrag_torch.io.smv import HeaderFacts, Mask, read_mask, read_smv_header
 from nanobrag_torch.io.sourcefile import read_sources
+from nanobrag_torch.io.spectrum import Spectrum, read_spectrum
 
 DEFAULT_DUMP = "Fdump.bin"
 
@@ -30,6 +31,7 @@ class Inputs:
         grid_file: the name of the file they come from.
         grid_from_dump: whether that is a dump.
         sources: [Q, 5] x, y, z (m), weight, wavelength (m); NaN = missing.
+        spectrum: wavelengths and shares of the photons.
         mask: bool [slow, fast] of the mask file, False = pixel to skip.
         image_header: the header of the file behind `-img`.
         mask_header: the header of the mask file.
@@ -40,6 +42,7 @@ class Inputs:
     grid_file: str | None = None
     grid_from_dump: bool = False
     sources: NDArray[np.float64] | None = None
+    spectrum: Spectrum | None = None
     mask: NDArray[np.bool_] | None = None
     image_header: HeaderFacts | None = None
     mask_header: HeaderFacts | None = None
@@ -70,6 +73,7 @@ def read_inputs(config: Config) -> Inputs:
         grid_file=grid_file,
         grid_from_dump=from_dump,
         sources=None if config.beam.source_file is None else read_sources(config.beam.source_file),
+        spectrum=None if config.beam.spectrum_file is None else read_spectrum(config.beam.spectrum_file),
         mask=None if mask is None else mask.keep,
         image_header=None if config.output.header_file is None else read_smv_header(config.output.header_file),
         mask_header=None if mask is None else mask.header,

@@ -73,7 +73,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     exact = physics == "exact"
     generator = LegacyRandom()
     convention = settled_convention(config.detector, config.beam, config.sampling)
-    wavelength = settled_wavelength(config.beam)
+    wavelength = settled_wavelength(config.beam, inputs)
     direction = normalise(vector(convention.beam))
     detector = settle_detector(config.detector, convention, direction, exact)
     beam = settle_beam(config.beam, inputs, convention, exact)
@@ -100,9 +100,9 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     facts |= {"recommended": recommended, "generator": generator, "config": config}
     if exact:
         sampling = sampling.replace(masks=without_antipode(sampling.masks, detector.detector, direction))
-        if config.detector.panels is None:
-            name = config.detector.convention or DEFAULT_CONVENTION
-            facts |= true_beam_position(detector.detector.panel, direction, name)
+    if exact or config.detector.panels is not None:
+        name = config.detector.convention or DEFAULT_CONVENTION
+        facts |= true_beam_position(detector.detector.panels[0], direction, name)
     experiment = Experiment(
         crystal=crystal.crystal,
         scan=scan,

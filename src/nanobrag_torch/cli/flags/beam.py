@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nanobrag_torch.cli.flags.flag import Flag
-from nanobrag_torch.cli.flags.words import energy, integer, nothing, real
+from nanobrag_torch.cli.flags.words import energy, integer, name, nothing, real
 
 
 def _real(spelling: str, field: str, example: float, text: str, unit: str = "", default: str = "") -> Flag:
@@ -111,6 +111,14 @@ BEAM = (
         "0.1",
     ),
     _real("-water", "crystal.water_um", 10.0, "edge of the water droplet that makes the background", "µm", "0"),
+    Flag(
+        ("-spectrum",),
+        "table of photon energies (eV) or wavelengths (Å) and weights, in place of a dispersion",
+        "-spectrum spectrum.txt",
+        {"beam.spectrum_file": "spectrum.txt"},
+        takes=name("beam.spectrum_file"),
+        extension=True,
+    ),
     Flag(
         ("-source_weights",),
         "use the weights of the source file, which are ignored otherwise",

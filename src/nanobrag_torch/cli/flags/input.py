@@ -47,6 +47,14 @@ INPUT = (
         takes=name("output.header_file"),
     ),
     Flag(
+        ("-expt",),
+        "experiment list of DIALS: beam, detector with any number of panels, goniometer, scan and crystal",
+        "-expt camera.expt",
+        {"output.experiment_file": "camera.expt"},
+        takes=name("output.experiment_file"),
+        extension=True,
+    ),
+    Flag(
         ("-mask*",),
         "SMV image whose zeros are pixels to skip; its header gives the geometry too, before that of -img",
         "-mask mask.img",
