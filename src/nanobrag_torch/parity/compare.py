@@ -16,7 +16,6 @@ import numpy as np
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
 from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
-from nanobrag_torch.parity.printed import printed_differences
 from nanobrag_torch.parity.process import shown
 from nanobrag_torch.parity.programs import CProgram, checksum, find_c_program
 from nanobrag_torch.parity.sides import Plan, RunnerFailed, Sides, run_both
@@ -213,9 +212,9 @@ def judge(options: argparse.Namespace, ours: Any, theirs: Any, metrics: Metrics,
 
 
 def _notes(sides: Sides) -> list[str]:
-    mine = {k: v for k, v in sides.py.printed.items() if k not in _CLOCK_DEPENDENT}
-    c = {k: v for k, v in sides.c.printed.items() if k not in _CLOCK_DEPENDENT}
-    return [f"printed: {text}" for text in printed_differences(mine, c)]
+    mine, c = sides.py.printed, sides.c.printed
+    names = [name for name in c if name not in _CLOCK_DEPENDENT and mine.get(name) != c[name]]
+    return [f"{name} is printed as {c[name]} by C, as {mine.get(name, 'nothing')} by ours" for name in names]
 
 
 def summary(

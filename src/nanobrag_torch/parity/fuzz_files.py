@@ -19,7 +19,8 @@ def number(rng: random.Random, value: float, digits: int | None = None) -> str:
 
 def reflections(rng: random.Random, half: tuple[int, int, int]) -> str:
     """A list of h k l F: a box around 0 or off it, with gaps, duplicates and amplitudes of both signs."""
-    offset = tuple(rng.choice((0, 0, 0, 1, -1)) for _ in range(3))
+    # Where 0 is the last index that interpolation reaches, the beam pixel is in or out by rounding: no such box.
+    offset = tuple(rng.choice((0, 0, 0, 1, -1)) if n != 3 else 0 for n in half)
     gap = rng.choice((0.0, 0.0, 0.2, 0.7))
     rows = []
     for h in range(-half[0], half[0] + 1):

@@ -278,7 +278,18 @@ def save(
     folder: Path,
 ) -> None:
     """The table as CSV and JSON, worst first, and a folder with the inputs of every failing line."""
-    columns = ("id", "excess", "relative_l2", "worst_pixel", "worst_of_max", "sum", "c_s", "py_s", "problems", "args")
+    columns = (
+        "id",
+        "excess",
+        "relative_l2",
+        "worst_pixel",
+        "worst_of_max",
+        "sum",
+        "c_s",
+        "py_s",
+        "problems",
+        "args",
+    )
     with open(folder / "table.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -286,7 +297,12 @@ def save(
             figures = [r.figures.get(name, "") for name in columns[2:6]]
             writer.writerow([r.id, r.excess, *figures, *r.seconds, " / ".join(r.problems), shlex.join(r.args)])
     told = {
-        "c": {"program": c.path.name, "version": c.version, "sha256": c.sha256, "is_reference": c.is_reference},
+        "c": {
+            "program": c.path.name,
+            "version": c.version,
+            "sha256": c.sha256,
+            "is_reference": c.is_reference,
+        },
         "failed": sum(r.failed for r in results),
         "results": [plain(r.row()) for r in results],
         "shortest": shortest_lines,

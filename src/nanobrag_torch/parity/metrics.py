@@ -16,6 +16,8 @@ Region = tuple[int, int, int, int]
 
 SSIM_WINDOW = 7
 PEAKS = 50
+OTHERS = 4
+"""How many times as many peaks of our image may be partners: heights, and with them ranks, differ."""
 PEAK_REACH = 5.0
 """Pixels within which two peaks can be the same one."""
 
@@ -152,7 +154,7 @@ def _window_mean(values: Array, size: tuple[int, int]) -> Array:
 
 def match_peaks(ours: Array, theirs: Array, count: int = PEAKS, reach: float = PEAK_REACH) -> PeakMatch:
     """Pair every one of the `count` strongest peaks of `theirs` with the nearest of `ours`, at most `reach` away."""
-    c, py = strongest_peaks(theirs, count), strongest_peaks(ours, count)
+    c, py = strongest_peaks(theirs, count), strongest_peaks(ours, OTHERS * count)
     distances = _nearest(c[:count], py, reach)
     return PeakMatch(
         c_count=min(len(c), count),
@@ -181,7 +183,7 @@ def radial_profile(
 
     Rings without a pixel hold `None`.
     """
-    slow, fast = np.indices(theirs.shape, sparse=True)
+    slow, fast = np.arange(theirs.shape[0])[:, None], np.arange(theirs.shape[1])[None, :]
     radius = np.hypot(slow - centre[0], fast - centre[1])
     top = float(radius.max()) or 1.0
     ring = np.minimum((radius * (bins / top)).astype(np.int64), bins - 1).ravel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,15 +40,14 @@ def reduced(image: Array, widest: int = WIDEST) -> tuple[Array, int]:
 
 
 def scale_limits(image: Array, percentile: float) -> tuple[float, float]:
-    """Values shown as the ends of the intensity scale: 0 or the lowest value, and a percentile of the values."""
+    """Ends of the intensity scale: the 1st and the given percentile of the values that are not 0."""
     sample = image.ravel()[:: max(1, image.size // 1_000_000)]
-    finite = sample[np.isfinite(sample)]
+    finite = sample[np.isfinite(sample) & (sample != 0.0)]
     if not finite.size:
         return 0.0, 1.0
-    low = min(0.0, float(finite.min()))
-    high = float(np.percentile(finite, percentile))
+    low, high = (float(x) for x in np.percentile(finite, [min(1.0, percentile / 2.0), percentile]))
     if not high > low:
-        high = float(finite.max())
+        low, high = 0.0, float(finite.max())
     return low, high if high > low else low + 1.0
 
 
@@ -84,7 +83,7 @@ def _png(position: Array, anchors: Sequence[tuple[int, int, int]]) -> bytes:
     return target.getvalue()
 
 
-def profile_svg(radius: Sequence[float | None], curves: dict[str, tuple[Sequence[float | None], str]]) -> str:
+def profile_svg(radius: Sequence[float | None], curves: Mapping[str, tuple[Sequence[float | None], str]]) -> str:
     """Curves over the radius (pixels) on a logarithmic axis, as SVG; {name: (values, colour)}."""
     width, height, left, bottom, top, right = 720, 300, 70, 40, 16, 16
     shown = [v for values, _ in curves.values() for v in values if v is not None and v > 0.0]
@@ -103,10 +102,14 @@ def profile_svg(radius: Sequence[float | None], curves: dict[str, tuple[Sequence
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="radial profile">']
     for decade in range(low, high + 1, max(1, (high - low) // 6)):
         at = y(10.0**decade)
+        if high - low == 1 and decade == low:
+            minor = (y(n * 10.0**low) for n in (2.0, 5.0))
+            parts += [f'<line class="grid" x1="{left}" x2="{width - right}" y1="{v:.1f}" y2="{v:.1f}"/>' for v in minor]
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">1e{decade}</text>')
-    for i in range(6):
-        r = widest * i / 5
+    step = _round_step(widest / 5.0)
+    for i in range(int(widest / step) + 1):
+        r = step * i
         parts.append(f'<text x="{x(r):.1f}" y="{height - bottom + 18}" text-anchor="middle">{r:.0f}</text>')
     middle = (left + width - right) / 2
     parts.append(f'<text x="{middle}" y="{height - 4}" text-anchor="middle">distance from the beam (pixels)</text>')
@@ -115,7 +118,20 @@ def profile_svg(radius: Sequence[float | None], curves: dict[str, tuple[Sequence
     return "".join([*parts, "</svg>"])
 
 
-def _polylines(radius, values, colour, x, y, floor):  # type: ignore[no-untyped-def]
+def _round_step(about: float) -> float:
+    """The number 1, 2 or 5 times a power of ten that lies nearest below `about`."""
+    power = 10.0 ** math.floor(math.log10(about))
+    return max(n * power for n in (1.0, 2.0, 5.0) if n * power <= about)
+
+
+def _polylines(
+    radius: Sequence[float | None],
+    values: Sequence[float | None],
+    colour: str,
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    floor: float,
+) -> Iterator[str]:
     """The pieces of a curve between its gaps."""
     pieces: list[list[str]] = [[]]
     for r, v in zip(radius, values, strict=True):

@@ -80,7 +80,16 @@ def _simpler(word: str) -> Iterator[str]:
         return
     value = float(word)
     tried = {word}
-    for candidate in (0.0, 1.0, 10.0, 100.0, 90.0, round(value), float(f"{value:.1g}"), float(f"{value:.2g}")):
+    for candidate in (
+        0.0,
+        1.0,
+        10.0,
+        100.0,
+        90.0,
+        round(value),
+        float(f"{value:.1g}"),
+        float(f"{value:.2g}"),
+    ):
         text = f"{candidate:.12g}"
         if text not in tried and len(text) <= len(word):
             tried.add(text)

@@ -134,7 +134,8 @@ def run_both(plan: Plan, log: Path) -> Sides:
     for turn in range(plan.repeat):
         c = _c_turn(plan, c_words, log, turn, c)
         py = _py_turn(plan, py_words, log, turn, py)
-    assert c is not None and py is not None
+    assert c is not None
+    assert py is not None
     return Sides(c, py, changes, doubts)
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,15 +40,34 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     add = parser.add_argument
     add("--pixel", nargs=2, type=int, required=True, metavar=("SLOW", "FAST"), help="the pixel")
-    add("--taps", default="", metavar="A,B,...", help="quantities, or groups of them (f_cell, omega, polar, ...) [all]")
-    add("--all", action="store_true", help="every source and mosaic domain, not only sources 0 and 2 and domain 0")
+    add(
+        "--taps",
+        default="",
+        metavar="A,B,...",
+        help="quantities, or groups of them (f_cell, omega, polar, ...) [all]",
+    )
+    add(
+        "--all",
+        action="store_true",
+        help="every source and mosaic domain, not only sources 0 and 2 and domain 0",
+    )
     add("--compare", action="store_true", help="run the C side too and name the first quantity that differs")
     add("--tolerance", type=float, metavar="X", help="largest relative difference [1e-9]")
     add("--json", action="store_true", help="print JSON instead of lines")
     add("--out-dir", type=Path, metavar="DIR", help="also write the traces and the comparison there")
     add("--tag", default="", metavar="TAG", help="part of the names of these files")
-    add("--c-bin", metavar="PATH", help="C program with -trace_pixel [$NB_C_BIN, else the project's own reference]")
-    add("--time-limit", type=float, default=TIME_LIMIT_S, metavar="S", help=f"seconds for the C side [{TIME_LIMIT_S:g}]")
+    add(
+        "--c-bin",
+        metavar="PATH",
+        help="C program with -trace_pixel [$NB_C_BIN, else the project's own reference]",
+    )
+    add(
+        "--time-limit",
+        type=float,
+        default=TIME_LIMIT_S,
+        metavar="S",
+        help=f"seconds for the C side [{TIME_LIMIT_S:g}]",
+    )
     options = parser.parse_args(words[:cutting])
     options.args = words[cutting + 1 :]
     if not options.args:
@@ -92,7 +112,13 @@ def settled(args: Sequence[str]) -> Experiment:
         raise InputError(args[0], "is no scene", "give the command line of a render")
     config = parsed.config
     check(config)
-    return settle(config, physics=config.output.physics, inputs=read_inputs(config))
+    inputs = read_inputs(config)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        experiment: Experiment = settle(config, physics=config.output.physics, inputs=inputs)
+    for warning in heard:
+        print(f"nb-trace: warning: {warning.message}", file=sys.stderr)
+    return experiment
 
 
 def _trace(options: argparse.Namespace) -> int:
@@ -140,7 +166,18 @@ def c_trace(args: Sequence[str], pixel: tuple[int, int], options: argparse.Names
 
     c = find_c_program(options.c_bin)
     slow, fast = (str(index) for index in pixel)
-    words = [*without(args, OURS_ONLY), "-trace_pixel", slow, fast, "-roi", fast, fast, slow, slow, "-noprogress"]
+    words = [
+        *without(args, OURS_ONLY),
+        "-trace_pixel",
+        slow,
+        fast,
+        "-roi",
+        fast,
+        fast,
+        slow,
+        slow,
+        "-noprogress",
+    ]
     if not c.is_reference:
         raise ParityError(f"{c.path} prints no traces; leave out --c-bin to use the project's own C reference")
     with tempfile.TemporaryDirectory(prefix="nb-trace-") as name:

@@ -112,7 +112,13 @@ def differences(
 GROUPS: dict[str, tuple[str, ...]] = {
     "f_cell": ("F_cell", "F_cell_squared"),
     "f_latt": ("F_latt", "F_latt_a", "F_latt_b", "F_latt_c", "F_latt_squared"),
-    "omega": ("omega_pixel_sr", "omega_pixel", "R_distance_meters", "obliquity_factor", "close_distance_meters"),
+    "omega": (
+        "omega_pixel_sr",
+        "omega_pixel",
+        "R_distance_meters",
+        "obliquity_factor",
+        "close_distance_meters",
+    ),
     "polar": ("polar", "cos2theta", "cos_2theta"),
     "absorption": ("capture_fraction",),
     "intensity": ("I_contribution", "I_pixel_final", "floatimage_accumulated"),
