@@ -15,13 +15,13 @@ import nanobrag_torch
 
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
-    ("errors", "units", "numerics", "legacy_random", "native", "text"),
+    ("errors", "units", "numerics", "legacy_random", "native", "text", "picture"),
     ("config", "geometry", "kernels"),
     ("models", "physics", "image"),
     ("render", "plan", "trace", "io"),
     ("settling", "simulator", "refine", "describe"),
     ("cli",),
-    ("parity",),
+    ("parity", "view"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FREE = {"__init__", "__main__"}
@@ -39,6 +39,8 @@ TORCH_FREE = (
     "legacy_random",
     "native",
     "text",
+    "picture",
+    "view",
     "config",
     "io",
     "settling.checks",
