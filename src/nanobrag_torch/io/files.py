@@ -125,7 +125,8 @@ class WholeFiles:
         check_writable(path, field)
         target = Path(os.path.realpath(path))
         direct = _is_special(target)
-        written = target if direct else target.parent / f".nanobrag-{self._tag}{os.getpid()}-{secrets.token_hex(4)}.part"
+        part = f".nanobrag-{self._tag}{os.getpid()}-{secrets.token_hex(4)}.part"
+        written = target if direct else target.parent / part
         try:
             with open(written, "wb" if direct else "xb") as handle:
                 yield handle

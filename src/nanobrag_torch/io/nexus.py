@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
+from nanobrag_torch.io.nexus_joined import Joined, joined_data
 from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, rotation
 from nanobrag_torch.units import degrees_from_radians
 
@@ -41,7 +42,8 @@ class NexusImages:
     """What goes into a file besides the scene.
 
     Args:
-        frames: images, each a tuple of arrays [slow, fast], one per panel; int32 counts or float32 photons.
+        frames: images, each a tuple of arrays [slow, fast], one per panel, int32 counts or float32 photons; or files
+            that hold them.
         phi: spindle angle at the start of each frame, degrees; as many as there are frames.
         masks: per panel the mask bits [slow, fast]; `None` = all pixels are good.
         saturation: largest value that is not an overload; `None` = no limit.
@@ -49,7 +51,7 @@ class NexusImages:
         when: time stamp; now by default.
     """
 
-    frames: Iterable[tuple[NDArray[Any], ...]]
+    frames: Iterable[tuple[NDArray[Any], ...]] | Joined
     phi: Sequence[float]
     masks: tuple[NDArray[np.int32], ...] | None = None
     saturation: float | None = None
@@ -75,13 +77,8 @@ def write_nexus(
         entry = _group(file, "entry", "NXentry")
         entry.attrs["default"] = "data"
         stamp = (images.when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for name, text in (
-            ("definition", "NXmx"),
-            ("title", images.title),
-            ("start_time", stamp),
-            ("end_time_estimated", stamp),
-        ):
-            entry[name] = text
+        entry["definition"], entry["title"] = "NXmx", images.title
+        entry["start_time"] = entry["end_time_estimated"] = stamp
         source = _group(entry, "source", "NXsource")
         source["name"] = "simulated"
         source["type"], source["probe"] = "Synchrotron X-ray Source", "x-ray"
@@ -242,8 +239,7 @@ def _module(detector: h5py.Group, name: str, panel: ScenePanel, start: int, scen
 
 
 def _data(entry: h5py.Group, detector: h5py.Group, images: NexusImages, panels: Sequence[ScenePanel]) -> None:
-    """The images, compressed frame by frame, and the mask."""
-    packed = _bitshuffle()
+    """The images and the mask."""
     shape, starts = layout(panels)
     mask = np.full(shape, GAP, dtype=np.int32)
     for index, (panel, start) in enumerate(zip(panels, starts, strict=True)):
@@ -251,31 +247,41 @@ def _data(entry: h5py.Group, detector: h5py.Group, images: NexusImages, panels: 
         mask[start : start + panel.pixels_s, : panel.pixels_f] = bits
     group = _group(entry, "data", "NXdata")
     group.attrs["signal"] = "data"
-    dataset = None
-    number = 0
-    for number, frame in enumerate(images.frames, start=1):
-        kind = np.int32 if np.issubdtype(frame[0].dtype, np.integer) else np.float32
-        if dataset is None:
-            dataset = group.create_dataset(
-                "data",
-                shape=(len(images.phi), *shape),
-                dtype=kind,
-                chunks=(1, *shape),
-                **packed,
-            )
-        whole = np.zeros(shape, dtype=kind)
-        for panel, start, values in zip(panels, starts, frame, strict=True):
-            whole[start : start + panel.pixels_s, : panel.pixels_f] = values
-        if kind is np.int32:
-            whole[mask != 0] = NOT_MEASURED
-        dataset[number - 1] = whole
-    if dataset is None or number != len(images.phi):
-        raise ValueError(f"{number} frames for {len(images.phi)} spindle angles")
+    if isinstance(images.frames, Joined):
+        dataset = images.frames.dataset(group, shape)
+    else:
+        dataset = _stored(group, images.frames, len(images.phi), mask, panels)
     if dataset.dtype == np.int32:
         _number(detector, "bit_depth_readout", 32)
     detector["data"] = dataset
     detector.create_dataset("pixel_mask", data=mask, chunks=shape, compression="gzip")
     _number(detector, "pixel_mask_applied", True)
+
+
+def _stored(
+    group: h5py.Group,
+    frames: Iterable[tuple[NDArray[Any], ...]],
+    count: int,
+    mask: NDArray[np.int32],
+    panels: Sequence[ScenePanel],
+) -> h5py.Dataset:
+    """The images, compressed frame by frame."""
+    packed = _bitshuffle()
+    dataset, number = None, 0
+    for number, frame in enumerate(frames, start=1):
+        kind = np.int32 if np.issubdtype(frame[0].dtype, np.integer) else np.float32
+        if dataset is None:
+            size, chunk = (count, *mask.shape), (1, *mask.shape)
+            dataset = group.create_dataset("data", shape=size, dtype=kind, chunks=chunk, **packed)
+        whole = np.zeros(mask.shape, dtype=kind)
+        for panel, start, values in zip(panels, layout(panels)[1], frame, strict=True):
+            whole[start : start + panel.pixels_s, : panel.pixels_f] = values
+        if kind is np.int32:
+            whole[mask != 0] = NOT_MEASURED
+        dataset[number - 1] = whole
+    if dataset is None or number != count:
+        raise ValueError(f"{number} frames for {count} spindle angles")
+    return dataset
 
 
 def _bitshuffle() -> dict[str, Any]:
@@ -337,10 +343,10 @@ def read_nexus(path: PathLike, frames: slice = slice(None)) -> NexusContent:
     content = read_bytes(path)
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            detector = file[DETECTOR]
+            detector, data = file[DETECTOR], file["/entry/data/data"]
             modules = [group for group in detector.values() if group.attrs.get("NX_class") == "NXdetector_module"]
             return NexusContent(
-                data=file["/entry/data/data"][frames],
+                data=joined_data(path, frames) if data.is_virtual else data[frames],
                 mask=detector["pixel_mask"][()],
                 panels=tuple(_read_panel(module) for module in modules),
                 phi=np.atleast_1d(file[f"{GONIOMETER}/phi"][()])[frames],
