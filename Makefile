@@ -10,7 +10,7 @@ BUILD := build/native
 INSTALLED := $(VENV)/.nanobrag_torch
 LINTERS := $(VENV)/.nanobrag_torch_linters
 
-.PHONY: image test setup lint native parity examples
+.PHONY: image test setup lint native parity interop examples
 
 image: $(INSTALLED)  ## render the main job on examples/ into out/: image.bin, image.img, image.png
 	@mkdir -p out
@@ -52,6 +52,10 @@ lint: $(LINTERS)  ## style and types
 
 parity: $(INSTALLED)  ## reports/parity.md: agreement with the golden set
 	$(PYTHON) scripts/parity_table.py
+
+interop: $(INSTALLED)  ## reports/interoperability.md: what fabio, nxmx, dxtbx and DIALS make of our files (needs DIALS)
+	$(PYTHON) -m pip install -q nxmx nexusformat
+	$(PYTHON) scripts/interoperability.py
 
 examples: $(INSTALLED)  ## make the data of examples/ again
 	$(PYTHON) scripts/make_examples.py
