@@ -102,3 +102,16 @@ def test_a_second_derivative_raises(lattice_case):
     (slope,) = torch.autograd.grad(op.lattice_sum(S, A, lattice, table, config).sum(), A, create_graph=True)
     with pytest.raises(RuntimeError):
         slope.sum().backward()
+
+
+def test_a_full_graph_compiles(lattice_case):
+    """The operator is one node: tracing does not look inside, and finds no break."""
+    (S, A, lattice, table), config = lattice_arguments(lattice_case("square", "nearest", points=5))
+
+    def sums(S):
+        return op.lattice_sum(S, A, lattice, table, config)
+
+    compiled = torch.compile(sums, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(S), sums(S))
+    grads = [torch.autograd.grad(f(S).sum(), S)[0] for f in (compiled, sums)]
+    assert torch.equal(*grads)

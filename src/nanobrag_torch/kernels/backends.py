@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import BackendUnavailable
-from nanobrag_torch.kernels import native_lattice, reference
+from nanobrag_torch.kernels import cpu, cuda, reference
+from nanobrag_torch.kernels.compiled import Compiled
 from nanobrag_torch.kernels.problem import LatticeProblem
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,11 @@ class Backend(Protocol):
         """Σ_m F_cell² F_latt² [P]."""
 
 
-BACKENDS: dict[str, Backend] = {"cpu": native_lattice, "reference": reference}
+BACKENDS: dict[str, Backend] = {
+    "cpu": Compiled(cpu.why_not),
+    "cuda": Compiled(cuda.why_not),
+    "reference": reference,
+}
 """In the order in which they are tried; the reference last."""
 
 
@@ -48,7 +53,7 @@ def choose(name: str | None, device: torch.device, dtype: torch.dtype, shape: st
         if reason is None:
             _tell(candidate, str(device), "")
             return backend
-        if candidate != "reference":
+        if candidate == device.type:
             _tell(candidate, str(device), reason)
     raise AssertionError("the reference serves everything")
 

@@ -12,13 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanobrag_torch.kernels import cpu
+from nanobrag_torch.kernels import cpu, cuda
 
 
 @torch.library.custom_op("nanobrag::lattice_sum", mutates_args=(), device_types="cpu")
 def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
     """Σ_m F_cell² F_latt² [P]."""
     return cpu.lattice_sum(S, A, lattice, table, config)
+
+
+@lattice_sum.register_kernel("cuda")
+def _(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
+    return cuda.lattice_sum(S, A, lattice, table, config)
 
 
 @lattice_sum.register_fake
@@ -32,6 +37,13 @@ def lattice_sum_vjp(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients by S, A, and as far as they are wanted lattice and table (else empty)."""
     return cpu.lattice_sum_vjp(grad, S, A, lattice, table, config, (wants[0], wants[1]))
+
+
+@lattice_sum_vjp.register_kernel("cuda")
+def _(
+    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return cuda.lattice_sum_vjp(grad, S, A, lattice, table, config, (wants[0], wants[1]))
 
 
 @lattice_sum_vjp.register_fake
