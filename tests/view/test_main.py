@@ -44,6 +44,7 @@ def test_the_crystal_comes_from_a_command_line_or_from_dials(tmp_path: Path) -> 
         ("a.img -o none/p.html", "its folder does not exist"),
         ("a.img --expt x -- -cell 10", "a command line is given too"),
         ("a.img -- --help", "asks for help"),
+        ("a.img -- -cell 40 -default_F 1 -misset random", "without a seed"),
         ("a.img -- -nonsense 3", "-nonsense"),
         ("a.img --colour", "unrecognized arguments"),
         ("", "required: FILE"),

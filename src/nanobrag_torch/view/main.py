@@ -106,12 +106,10 @@ def scene_of_words(words: Sequence[str]) -> Scene:
     """The scene that a command line of nanobrag describes; nothing is rendered.
 
     Raises:
-        InputError: the words are refused, or ask for help or the version.
+        InputError: the words are refused, ask for help or the version, or leave the orientation to chance.
     """
-    import time
     import warnings
 
-    from nanobrag_torch.cli.main import with_seeds
     from nanobrag_torch.cli.parse import parse_line
     from nanobrag_torch.describe import describe
     from nanobrag_torch.errors import NanobragWarning
@@ -120,7 +118,9 @@ def scene_of_words(words: Sequence[str]) -> Scene:
     parsed = parse_line(list(words))
     if parsed.action != "run":
         raise InputError("--", "the command line asks for help or the version", "give the one that made the image")
-    config = with_seeds(parsed.config, int(time.time()))
+    config = parsed.config
+    if config.crystal.misset_random and config.crystal.misset_seed is None and config.output.noise_seed is None:
+        raise InputError("--", "a random misset without a seed", "add -misset_seed with the number that the run printed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NanobragWarning)
         return describe(settle(config, physics=config.output.physics))
