@@ -292,7 +292,8 @@ def check_dials(table: Table, python: str, folder: Path, kind: str, turn: np.nda
     found = f"{seen:.1f}% of {len(spots)} simulated spots found, {both:.1f}% indexed; {counted}"
     found += f"; cell within {cell:.3f}%; orientation within {angle:.3f}°"
     good = min(seen, both, share) >= BOUNDS["spots"] and cell <= BOUNDS["cell"] and angle <= BOUNDS["orientation"]
-    table.add(f"{kind}, ten images", "DIALS import, find_spots, index", found, good and facts["crystals"] == 1)
+    version = run(["dials.version"], place).split("\n")[0]
+    table.add(f"{kind}, ten images", f"{version} import, find_spots, index", found, good and facts["crystals"] == 1)
 
 
 def lattice_errors(found: np.ndarray, simulated: np.ndarray) -> tuple[float, float]:
