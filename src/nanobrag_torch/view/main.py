@@ -120,7 +120,7 @@ def scene_of_words(words: Sequence[str]) -> Scene:
         raise InputError("--", "the command line asks for help or the version", "give the one that made the image")
     config = parsed.config
     if config.crystal.misset_random and config.crystal.misset_seed is None and config.output.noise_seed is None:
-        raise InputError("--", "a random misset without a seed", "add -misset_seed with the number that the run printed")
+        raise InputError("--", "a random misset without a seed", "add -misset_seed and the number that was used")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NanobragWarning)
         return describe(settle(config, physics=config.output.physics))
