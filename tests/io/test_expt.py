@@ -114,6 +114,11 @@ def test_newer_scans(write):
     assert (scene.phi, scene.osc) == (7.0, 0.25)
 
 
+def test_the_micrometre_that_stands_for_no_sensor_absorbs_nothing(write):
+    (plain,) = read_expt(write(changed(detector=[{"panels": [panel(thickness=0.001)]}]))).panels
+    assert (plain.thickness, plain.attenuation) == (0.0, 0.0)
+
+
 def test_what_may_be_missing(write):
     what = content()
     what["experiment"] = [{"beam": 0, "detector": 0}]

@@ -16,10 +16,12 @@ import numpy as np
 from nanobrag_torch.config import PanelConfig
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
-from nanobrag_torch.io.scene import Floats, Scene, SceneBeam, ScenePanel, rotation
+from nanobrag_torch.io.scene import THINNEST, Floats, Scene, SceneBeam, ScenePanel, rotation
 from nanobrag_torch.units import DEFAULT_FLUENCE, metres_from_mm, mm_from_metres, um_from_metres
 
 _KIND = "ExperimentList"
+NO_SENSOR = 1.001 * THINNEST
+"""Thickness (m) up to which a sensor is none: what our own images say of a sensor without thickness."""
 _PER_MM = 1000.0
 """1/m in 1/mm."""
 
@@ -237,7 +239,7 @@ def _panel(file: _File, where: str, model: dict[str, Any], parent: _LocalFrame) 
     if pixel[0] != pixel[1] or pixel[0] <= 0:
         raise file.wrong(where, f"its pixels are {pixel[0]:g} x {pixel[1]:g} mm, only square ones can be rendered")
     thickness, mu = (file.number(where, model, key, 0.0) for key in ("thickness", "mu"))
-    sensor = thickness > 0 and mu > 0
+    sensor = metres_from_mm(thickness) > NO_SENSOR and mu > 0
     return ScenePanel(
         pixels_f=int(size[0]),
         pixels_s=int(size[1]),
