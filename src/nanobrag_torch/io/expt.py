@@ -396,6 +396,3 @@ def _panel_model(scene: Scene, panel: ScenePanel) -> dict[str, Any]:
 
 def _list(values: Floats) -> list[float]:
     return [float(x) + 0.0 for x in values]
-
-
-__all__ = ["config_fields", "orientation_matrix", "read_expt", "write_expt"]
