@@ -18,6 +18,7 @@ from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, phi_steps
+from nanobrag_torch.units import metres_from_mm
 
 LARGEST_COUNT = 2**31 - 1
 LARGEST_SEED = 2147483646
@@ -51,11 +52,12 @@ def check(config: Config) -> None:
 
 def detector_pixels(said: DetectorConfig) -> tuple[int, int]:
     """Pixels (fast, slow) of a one-panel detector as said: counts, else lengths over pixel size (specs: geometry 1)."""
-    pixel = _number(said.pixel_mm, DEFAULT_PIXEL_MM)
+    # In metres, as `settle` counts: at half a pixel the last bit decides.
+    pixel = metres_from_mm(_number(said.pixel_mm, DEFAULT_PIXEL_MM))
     sizes = []
     for count, length in ((said.pixels_f, said.detsize_f_mm), (said.pixels_s, said.detsize_s_mm)):
-        millimetres = pixel * count if count else _number(length, DEFAULT_DETSIZE_MM)
-        sizes.append(math.ceil(millimetres / pixel - 0.5))
+        metres = pixel * count if count else metres_from_mm(_number(length, DEFAULT_DETSIZE_MM))
+        sizes.append(math.ceil(metres / pixel - 0.5))
     return sizes[0], sizes[1]
 
 
