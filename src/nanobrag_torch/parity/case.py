@@ -24,7 +24,7 @@ from nanobrag_torch.io.smv import read_smv
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds, count_problems, image_agreement
 from nanobrag_torch.parity.process import run
 from nanobrag_torch.parity.programs import CProgram
-from nanobrag_torch.parity.transcript import transcript_differences
+from nanobrag_torch.parity.transcript import LAST_DIGIT, ROUNDED, same_line, transcript_differences
 from nanobrag_torch.parity.words import OURS_ONLY, without
 from nanobrag_torch.parity.workarounds import for_original
 from nanobrag_torch.settling.checks import check, detector_pixels
@@ -269,7 +269,11 @@ def _smv_problems(folder: Path, name: str, result: Result, text: bool, *, noise:
     problems = []
     if text:
         ours, theirs = (_header_lines(folder / side / name) for side in ("py", "c"))
-        problems += [f"header of {name} (ours | C): {a} | {b}" for a, b in _pairs(ours, theirs) if a != b][:5]
+        off = [(a, b) for a, b in _pairs(ours, theirs) if a != b]
+        # A number on the edge between two printed digits, in as many lines as a transcript may have.
+        edge = [(a, b) for a, b in off if same_line(a, b, LAST_DIGIT)]
+        off = off if len(edge) > ROUNDED else [pair for pair in off if pair not in edge]
+        problems += [f"header of {name} (ours | C): {a} | {b}" for a, b in off[:5]]
     if noise and not result.equal:
         return problems
     counts, reference = (read_smv(folder / side / name)[0] for side in ("py", "c"))

@@ -39,7 +39,7 @@ class Builder:
         self.cell: Cell = (40.0, 45.0, 50.0, 90.0, 90.0, 90.0)
         self.counts = [4, 4, 4]
         self.terms = 1.0
-        self.table = False
+        self.table = self.curved = False
         self.beam = [1.0, 0.0, 0.0]
 
     def maybe(self, chance: float) -> bool:

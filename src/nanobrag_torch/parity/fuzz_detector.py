@@ -120,6 +120,7 @@ def detector_turns(b: Builder) -> None:
 def oddities(b: Builder) -> None:
     """Curved detectors, point pixels, an explicit origin."""
     if b.maybe(0.06):
+        b.curved = True
         b.groups.append([b.spelt("-curved_det"), *(["1"] if b.maybe(0.3) else [])])
     if b.maybe(0.06):
         b.flag("-point_pixel")
@@ -129,7 +130,8 @@ def oddities(b: Builder) -> None:
 
 def sensor(b: Builder) -> None:
     """Sensor thickness, depth and layers."""
-    if not b.maybe(0.25):
+    # A curved sensor is met from behind at wide angles: its captured fraction overflows in both programs.
+    if b.curved or not b.maybe(0.25):
         return
     layers = 2
     if b.maybe(0.85):
