@@ -22,6 +22,8 @@ WARM_UP = 8
 UPPER_CLAMP = 1.0 - 1.2e-7
 MOSAIC_SEED = 12345678
 """Seed of the mosaic stream when none is given; its state is then -12345678."""
+SERIES_FACTOR = 268999385
+"""MULTIPLIER to the power 1327217887 (modulo MODULUS): the golden section of the generator's period."""
 RANDOM_MISSET_CAP = 90.0
 """Cap of the random misset, used as radians (specs: deviations D25)."""
 
@@ -42,6 +44,14 @@ _LANCZOS = (
 def _single(value: float) -> float:
     """`value` rounded to IEEE single precision."""
     return c_float(value).value
+
+
+def series_seed(seed: int, frame: int) -> int:
+    """Seed of the noise of frame 0, 1, ... of a series: seed * SERIES_FACTOR^frame modulo MODULUS (specs: rng 9).
+
+    All frames have different seeds, and for any number of frames their places in the generator's period lie far apart.
+    """
+    return max(abs(seed), 1) * pow(SERIES_FACTOR, frame, MODULUS) % MODULUS
 
 
 @dataclass

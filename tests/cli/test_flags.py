@@ -66,6 +66,7 @@ CONTEXT = {
     "-pgmscale": "-pgmfile grey.pgm",
     "-seed": "-noisefile noise.img -seed 7",
     "-nonoise": "-noisefile noise.img",
+    "-frames": "-osc 2 -floatfile f.bin",
     "-printout_pixel": "-detpixels_f 101 -detpixels_s 201 -roi 100 100 200 200",
     "-noprogress": "-progress",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch.errors import InputError, NanobragWarning
@@ -109,8 +110,9 @@ def write_modern(
     flags: Mapping[str, str],
     files: WholeFiles,
     say: Callable[[str], None],
+    when: datetime | None = None,
 ) -> None:
-    """Write the miniCBF and NeXus files among `names`."""
+    """Write the miniCBF and NeXus files among `names`; `when` is their time stamp, now by default."""
     if not set(MODERN) & set(names):
         return
     from nanobrag_torch.describe import describe, pixel_masks
@@ -128,6 +130,7 @@ def write_modern(
             _whole_counts(counts.panels[0], masks[0]),
             scene,
             saturation=counts.saturation or LARGEST,
+            when=when,
             opening=files.file,
             field=flags["cbf_file"],
         )
@@ -135,7 +138,7 @@ def write_modern(
         from nanobrag_torch.io.nexus import NexusImages, write_nexus
 
         say(f"writing {names['nexus_file']} as NeXus")
-        images = NexusImages([counts.panels], [scene.phi], masks, counts.saturation)
+        images = NexusImages([counts.panels], [scene.phi], masks, counts.saturation, when=when)
         write_nexus(names["nexus_file"], images, scene, opening=files.file, field=flags["nexus_file"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from nanobrag_torch.cli.modern import MODERN, check_panels, write_modern
@@ -37,9 +38,9 @@ CLASSIC = {
 def output_names(said: OutputConfig) -> dict[str, str]:
     """The files that a run writes, by configuration field, in the order of writing.
 
-    With a miniCBF or NeXus file, a classic one is written only if it is named.
+    With a miniCBF or NeXus file, or in a series, a classic one is written only if it is named.
     """
-    modern = any(getattr(said, field) is not None for field in MODERN)
+    modern = any(getattr(said, field) is not None for field in (*MODERN, "frames"))
     defaults = dict.fromkeys(CLASSIC, "") if modern else CLASSIC
     names = {field: getattr(said, field) or default for field, default in defaults.items()}
     if not said.pgm:
@@ -84,18 +85,20 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
 class Results:
     """What is written: the image rounded to float32 [slow, fast], its statistics, and where they come from.
 
-    Of a detector with several panels, `values` are those of the first.
+    Of a detector with several panels, `values` are those of the first. `when` is the time stamp of the files that
+    have one; `None` = now.
     """
 
     image: Image
     config: Config
     values: NDArray[np.float32]
     statistics: Statistics
+    when: datetime | None = None
 
     @staticmethod
-    def of(image: Image, config: Config) -> Results:
+    def of(image: Image, config: Config, when: datetime | None = None) -> Results:
         """The results of a rendered image."""
-        return Results(image, config, image.numpy()[0], image.statistics())
+        return Results(image, config, image.numpy()[0], image.statistics(), when)
 
     @property
     def experiment(self) -> Experiment:
@@ -110,19 +113,20 @@ class Results:
         return DEFAULT_ADC if self.config.output.adc is None else self.config.output.adc
 
 
-def write_outputs(results: Results, flags: Mapping[str, str], say: Say) -> None:
+def write_outputs(results: Results, flags: Mapping[str, str], say: Say, together: WholeFiles | None = None) -> None:
     """Write every file of the run; all appear together when all are complete, or none does.
 
     Args:
         results: what to write.
         flags: the flag of every configuration field, for errors.
         say: called with every line of the report.
+        together: what makes them appear.
 
     Raises:
         InputError: a file cannot be written.
     """
     names = output_names(results.config.output)
-    with WholeFiles() as files:
+    with together or WholeFiles() as files:
         if "float_file" in names:
             _write_float(results, names["float_file"], flags["float_file"], files, say)
         for line in statistics_lines(results.statistics):
@@ -133,7 +137,7 @@ def write_outputs(results: Results, flags: Mapping[str, str], say: Say) -> None:
             _write_grey(results, names["pgm_file"], flags["pgm_file"], files, say)
         if "noise_file" in names:
             _write_noise(results, names["noise_file"], flags["noise_file"], files, say)
-        write_modern(results.image, results.config, names, flags, files, say)
+        write_modern(results.image, results.config, names, flags, files, say, results.when)
         if "png_file" in names:
             from nanobrag_torch.io.png import write_png
 

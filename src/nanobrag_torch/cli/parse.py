@@ -50,7 +50,7 @@ class Parsed:
         config: what was said.
         notes: lines for the user about words without effect.
         spelt: for every configuration field that was set (`distance_mm`), the flag as it was spelt.
-        action: `run`, `help` or `version`.
+        action: `run`, `help`, `version` or `batch`.
     """
 
     config: Config
@@ -75,12 +75,11 @@ def parse(argv: Sequence[str]) -> Config:
 def parse_line(argv: Sequence[str]) -> Parsed:
     """What the command line says, with notes and the spelling of every field.
 
-    Help and version win over everything else on the line. Raises as `parse`. specs: cli 1.
+    Help and version win over everything else on the line, then a batch. Raises as `parse`. specs: cli 1.
     """
-    for word in argv:
-        flag = find_flag(word)
-        if flag is not None and flag.action:
-            return Parsed(Config(), action=flag.action)
+    actions = [flag.action for flag in map(find_flag, argv) if flag is not None and flag.action]
+    if actions:
+        return Parsed(Config(), action=next((action for action in actions if action != "batch"), "batch"))
     uses = list(_uses(argv))
     said: dict[str, Any] = dict(_COMMAND_LINE)
     spelt: dict[str, str] = {}

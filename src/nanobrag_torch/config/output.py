@@ -10,6 +10,7 @@ class OutputConfig:
     """Files to write, scaling, noise, reporting, and where to compute (specs: cli 7, io_formats).
 
     A file name of `None` means the classic default name; `pgm` and `noise` say whether those files are wanted.
+    `frames` is the number of images of a rotation series, which the command line writes; one scene has no use for it.
     """
 
     float_file: str | None = None
@@ -21,6 +22,7 @@ class OutputConfig:
     png_file: str | None = None
     cbf_file: str | None = None
     nexus_file: str | None = None
+    frames: int | None = None
     scale: float | None = None
     adc: float | None = None
     pgm_scale: float | None = None

@@ -109,6 +109,16 @@ OUTPUT = (
         takes=name("output.nexus_file"),
         extension=True,
     ),
+    Flag(
+        ("-frames",),
+        "rotation series of this many images, each further by -osc; files are numbered (out_00001.cbf, or in place of "
+        "#####), -nexus joins them; killed and started again, it draws what is missing",
+        "-frames 90",
+        {"output.frames": 90},
+        takes=integer("output.frames"),
+        default="one image",
+        extension=True,
+    ),
     _switch("-printout", "print every pixel's quantities instead of the progress", "output.printout", True, "off"),
     Flag(
         ("-printout_pixel",),
@@ -169,6 +179,14 @@ RUNNING = (
         takes=real("output.memory_MB"),
         unit="MB",
         default="automatic",
+        extension=True,
+    ),
+    Flag(
+        ("-batch",),
+        "run the command lines of this file, one per line, behind the other words given here",
+        "-batch jobs.txt",
+        takes=name("", "file"),
+        action="batch",
         extension=True,
     ),
     _switch("-quiet", "print nothing but warnings and errors", "output.quiet", True, "off", extension=True),

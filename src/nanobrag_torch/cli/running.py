@@ -1,0 +1,149 @@
+"""What a single run and a series have in common: reading, seeds, rendering, and talking to the user."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nanobrag_torch.config import Config, OutputConfig
+from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragWarning
+
+if TYPE_CHECKING:
+    from nanobrag_torch.cli.outputs import Say
+    from nanobrag_torch.image import Image
+    from nanobrag_torch.models import Experiment
+    from nanobrag_torch.settling.inputs import Inputs
+    from nanobrag_torch.simulator import Simulator
+
+BYTES_PER_MB = 1_000_000
+
+
+def complain(text: str) -> None:
+    """Tell the user a line on the standard error stream, behind what was said before."""
+    sys.stdout.flush()
+    print(f"nanobrag: {text}", file=sys.stderr, flush=True)
+
+
+def read(config: Config, flags: Mapping[str, str]) -> Inputs:
+    """The content of every input file of a configuration, which is checked first, as are the names of its outputs.
+
+    Raises:
+        NanobragError: something is refused.
+    """
+    from nanobrag_torch.cli.outputs import check_outputs
+    from nanobrag_torch.io.stol import check_stol
+    from nanobrag_torch.settling.checks import check
+    from nanobrag_torch.settling.inputs import read_inputs
+
+    check(config)
+    check_outputs(config, flags)
+    if config.crystal.amorphous_file is not None:
+        check_stol(config.crystal.amorphous_file)
+    return read_inputs(config)
+
+
+def with_seeds(config: Config, clock: int) -> Config:
+    """The configuration with the seeds that nobody gave taken from the clock (specs: rng 2).
+
+    In the exact mode the seed of the misset is that of the noise (specs: deviations F, D42).
+    """
+    noise = clock if config.output.noise_seed is None else config.output.noise_seed
+    misset = config.crystal.misset_seed
+    if config.crystal.misset_random and misset is None:
+        misset = noise if config.output.physics == "exact" else clock
+    return replace(
+        config,
+        crystal=replace(config.crystal, misset_seed=misset),
+        output=replace(config.output, noise_seed=noise),
+    )
+
+
+def simulator_for(experiment: Experiment, said: OutputConfig) -> Simulator:
+    """The simulator with the device, precision and memory that were asked for."""
+    from nanobrag_torch.plan import DEFAULT_BUDGET
+    from nanobrag_torch.simulator import Simulator
+
+    memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
+    try:
+        return Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory)
+    except BackendUnavailable as error:
+        if error.name != said.device:
+            raise
+        raise InputError("device", f"{error.name}: {error.reason}") from error
+
+
+def rendered(simulator: Simulator, said: OutputConfig) -> Image:
+    """The image, rounded once to the precision of the files."""
+    import torch
+
+    from nanobrag_torch.cli.progress import progress_meter
+    from nanobrag_torch.simulator import pixel_lists
+
+    meter = None
+    if said.progress and not said.quiet and not said.printout:
+        experiment = simulator.experiment
+        lists = zip(pixel_lists(experiment), experiment.detector.panels, strict=True)
+        meter = progress_meter(sum(p.pixels_f * p.pixels_s if c is None else len(c) for c, p in lists))
+    return simulator.run(solid_angle=True, progress=meter, out_dtype=torch.float32)
+
+
+def print_pixels(image: Image, config: Config, say: Say) -> None:
+    """The block of `-printout`, for one pixel or for all that were rendered."""
+    from nanobrag_torch.cli.printout import pixel_lines
+
+    said = config.output
+    if not said.printout:
+        return
+    if said.printout_pixel is not None:
+        pixels: Iterable[tuple[int, int]] = [said.printout_pixel]
+    else:
+        width, chosen = image.experiment.detector.panels[0].pixels_f, image.pixels[0]
+        indices = range(len(image.values[0])) if chosen is None else chosen.tolist()
+        pixels = ((index % width, index // width) for index in indices)
+    for fast, slow in pixels:
+        for line in pixel_lines(image.experiment, fast, slow):
+            say(line)
+
+
+def say_line(line: str) -> None:
+    """Print a line of the report."""
+    print(line)
+
+
+def say_nothing(line: str) -> None:
+    """What `-quiet` says."""
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Compute with `count` threads, and give the process its own number back."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show the package's warnings as lines of this program; leave all others to Python."""
+    show = warnings.showwarning
+
+    def line(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, NanobragWarning):
+            complain(f"warning: {' '.join(str(message).split(chr(10)))}")
+        else:
+            show(message, category, *rest)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NanobragWarning)
+        warnings.showwarning = line  # type: ignore[assignment]
+        yield
