@@ -42,14 +42,21 @@ struct pixels {
 
 INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, int64_t first, struct pixels *out) {
     double index[LANES];
-    const double row = (double)s->pixels_f, last = (double)(in->count - 1);
-    for (int lane = 0; lane < LANES; lane++) {
-        double at = (double)first + lane;
-        at = at < last ? at : last;
-        index[lane] = in->pixels ? (double)in->pixels[(int64_t)at] : (double)in->first + at;
+    const double by_row = 1.0 / (double)s->pixels_f, row = (double)s->pixels_f;
+    if (in->pixels) {
+        for (int lane = 0; lane < LANES; lane++) {
+            int64_t at = first + lane < in->count ? first + lane : in->count - 1;
+            index[lane] = (double)in->pixels[at];
+        }
+    } else {
+        const double start = (double)(in->first + first), last = (double)(in->first + in->count - 1);
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double at = start + (double)lane;
+            index[lane] = at < last ? at : last;
+        }
     }
     SIMD for (int lane = 0; lane < LANES; lane++) {
-        double slow = floor((index[lane] + 0.5) / row);
+        double slow = floor((index[lane] + 0.5) * by_row); /* half a pixel is more than the rounding of 1/row */
         out->slow[lane] = slow;
         out->fast[lane] = index[lane] - slow * row;
     }
@@ -188,10 +195,19 @@ INLINE void polarize(const struct scene *scene, const struct sub_pixel *restrict
     }
 }
 
+/* Whether a lane is not zero, or is zero. */
 INLINE int any(const double *lanes) {
-    double sum = 0.0;
-    for (int lane = 0; lane < LANES; lane++) sum += lanes[lane] != 0.0;
-    return sum > 0.0;
+    int found = 0;
+#pragma omp simd reduction(| : found)
+    for (int lane = 0; lane < LANES; lane++) found |= lanes[lane] != 0.0;
+    return found;
+}
+
+INLINE int any_zero(const double *lanes) {
+    int found = 0;
+#pragma omp simd reduction(| : found)
+    for (int lane = 0; lane < LANES; lane++) found |= lanes[lane] == 0.0;
+    return found;
 }
 
 #endif

@@ -10,9 +10,7 @@ struct sums {
 /* The terms of one sub-pixel of one layer. */
 INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restrict at, struct sums *restrict sums) {
     const double samples = (double)(scene->oversample * scene->oversample * scene->source_count);
-    int seeking = 0;
-    if (scene->polarized)
-        for (int lane = 0; lane < LANES; lane++) seeking |= sums->polarization[lane] == 0.0;
+    int seeking = scene->polarized && any_zero(sums->polarization);
     for (int64_t q = 0; q < scene->source_count; q++) {
         const double *source = scene->sources + SOURCE_LENGTH * q;
         struct vectors S;
@@ -22,12 +20,11 @@ INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restr
         if (scene->polarized && (seeking || scene->per_term_polar || scene->background == BACKGROUND_EXACT))
             polarize(scene, at, source, p);
         if (seeking) {
-            seeking = 0;
-            for (int lane = 0; lane < LANES; lane++) {
+            SIMD for (int lane = 0; lane < LANES; lane++) {
                 double cached = sums->polarization[lane];
                 sums->polarization[lane] = cached == 0.0 ? kept[lane] * p[lane] : cached;
-                seeking |= sums->polarization[lane] == 0.0;
             }
+            seeking = any_zero(sums->polarization);
         }
         if (scene->background == BACKGROUND_EXACT) {
             const double weight = source[WEIGHT] / samples;
@@ -76,6 +73,10 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
     }
 }
 
+INLINE void store(const double *values, int lanes, double *out, int64_t first) {
+    if (out) memcpy(out + first, values, (size_t)lanes * sizeof *out);
+}
+
 /* Sums of pixels; bits do not depend on the number of threads or the place of a pixel in the list. */
 void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *in, const struct pixel_outputs *out) {
     const struct scene scene = scene_of(in);
@@ -88,11 +89,11 @@ void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *in, const struct pixel_ou
         const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
         load_pixels(in, &scene, first, &pixels);
         sum_block(&scene, &pixels, &sums);
-        for (int lane = 0; lane < lanes; lane++) {
-            if (out->total) out->total[first + lane] = out->scale * sums.total[lane];
-            if (out->total_single) out->total_single[first + lane] = (float)(out->scale * sums.total[lane]);
-            if (out->background) out->background[first + lane] = sums.background[lane];
-            if (out->angle) out->angle[first + lane] = sums.angle[lane];
-        }
+        for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
+        store(sums.total, lanes, out->total, first);
+        store(sums.background, lanes, out->background, first);
+        store(sums.angle, lanes, out->angle, first);
+        if (!out->total_single) continue;
+        for (int lane = 0; lane < lanes; lane++) out->total_single[first + lane] = (float)sums.total[lane];
     }
 }
