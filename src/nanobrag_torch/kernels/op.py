@@ -3,10 +3,14 @@
 This is the only place that knows `torch.library`. Operators take flat tensors (packing.py), so that gradients of the
 small ones chain through torch to whatever they were made from. A second derivative is not provided: it raises, and
 the reference gives it.
+
+They are defined on a `Library` and not by `torch.library.custom_op`, whose first call imports torch's compiler: more
+than a second, in a program whose image takes a fraction of one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,42 +18,37 @@ from torch import Tensor
 
 from nanobrag_torch.kernels import cpu, cuda
 
+_LIBRARY: Any = torch.library.Library("nanobrag", "DEF")  # type: ignore[no-untyped-call]
 
-@torch.library.custom_op("nanobrag::lattice_sum", mutates_args=(), device_types="cpu")
-def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
-    """Σ_m F_cell² F_latt² [P]."""
-    return cpu.lattice_sum(S, A, lattice, table, config)
-
-
-@lattice_sum.register_kernel("cuda")
-def _(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
-    return cuda.lattice_sum(S, A, lattice, table, config)
+_SCENE = "Tensor geometry, Tensor sources, Tensor A, Tensor lattice, Tensor table"
+_WHERE = "Tensor? pixels, int[] span, int[] config"
 
 
-@lattice_sum.register_fake
-def _(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
+def _define(name: str, arguments: str, outputs: int, fake: Callable[..., Any], **kernels: Callable[..., Any]) -> Any:
+    """Define `nanobrag::<name>` with its fake and one implementation per device type; the operator."""
+    result = "Tensor" if outputs == 1 else f"({', '.join(['Tensor'] * outputs)})"
+    _LIBRARY.define(f"{name}({arguments}) -> {result}")
+    for device, kernel in kernels.items():
+        _LIBRARY.impl(name, kernel, device)
+    torch.library.register_fake(f"nanobrag::{name}", fake, lib=_LIBRARY)
+    return getattr(torch.ops.nanobrag, name).default
+
+
+def _no_second_derivative(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+    raise RuntimeError("a compiled kernel has no second derivative: ask for backend='reference'")
+
+
+def _wanted(found: tuple[Tensor, ...], needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(value if need else None for value, need in zip(found, needs, strict=False))
+
+
+def _fake_lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
     return S.new_empty(S.shape[0])
 
 
-@torch.library.custom_op("nanobrag::lattice_sum_vjp", mutates_args=(), device_types="cpu")
-def lattice_sum_vjp(
+def _fake_lattice_sum_vjp(
     grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by S, A, and as far as they are wanted lattice and table (else empty)."""
-    return cpu.lattice_sum_vjp(grad, S, A, lattice, table, config, (wants[0], wants[1]))
-
-
-@lattice_sum_vjp.register_kernel("cuda")
-def _(
-    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return cuda.lattice_sum_vjp(grad, S, A, lattice, table, config, (wants[0], wants[1]))
-
-
-@lattice_sum_vjp.register_fake
-def _(
-    grad: Tensor, S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int], wants: list[bool]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     by_lattice, by_table = lattice.new_empty(len(lattice) * wants[0]), table.new_empty(len(table) * wants[1])
     return S.new_empty(S.shape), A.new_empty(A.shape), by_lattice, by_table
 
@@ -65,15 +64,30 @@ def _lattice_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (*_wanted(found, ctx.needs_input_grad), None)
 
 
-def _wanted(found: tuple[Tensor, ...], needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    return tuple(value if need else None for value, need in zip(found, needs, strict=False))
+lattice_sum = _define(
+    "lattice_sum",
+    "Tensor S, Tensor A, Tensor lattice, Tensor table, int[] config",
+    1,
+    _fake_lattice_sum,
+    CPU=cpu.lattice_sum,
+    CUDA=cuda.lattice_sum,
+)
+"""Σ_m F_cell² F_latt² [P]."""
+
+lattice_sum_vjp = _define(
+    "lattice_sum_vjp",
+    "Tensor grad, Tensor S, Tensor A, Tensor lattice, Tensor table, int[] config, bool[] wants",
+    4,
+    _fake_lattice_sum_vjp,
+    CPU=cpu.lattice_sum_vjp,
+    CUDA=cuda.lattice_sum_vjp,
+)
+"""Gradients by S, A, and as far as they are wanted lattice and table (else empty)."""
+
+torch.library.register_autograd("nanobrag::lattice_sum", _lattice_backward, setup_context=_keep_lattice, lib=_LIBRARY)
 
 
-lattice_sum.register_autograd(_lattice_backward, setup_context=_keep_lattice)
-
-
-@torch.library.custom_op("nanobrag::pixel_sum", mutates_args=(), device_types="cpu")
-def pixel_sum(  # noqa: PLR0913 - operators take flat arguments
+def _pixel_sum(  # noqa: PLR0913 - operators take flat arguments
     geometry: Tensor,
     sources: Tensor,
     A: Tensor,
@@ -87,13 +101,11 @@ def pixel_sum(  # noqa: PLR0913 - operators take flat arguments
     wants_background: bool,
     wants_angle: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Total, background and solid angle [P]; the last two empty unless wanted."""
     scene = (geometry, sources, A, lattice, table)
     return cpu.pixel_sum(pixels, (span[0], span[1]), scene, config, (scale, single, wants_background, wants_angle))
 
 
-@pixel_sum.register_fake
-def _(  # noqa: PLR0913
+def _fake_pixel_sum(  # noqa: PLR0913
     geometry: Tensor,
     sources: Tensor,
     A: Tensor,
@@ -112,8 +124,7 @@ def _(  # noqa: PLR0913
     return total, background, geometry.new_empty(span[1] if wants_angle else 0)
 
 
-@torch.library.custom_op("nanobrag::pixel_sum_vjp", mutates_args=(), device_types="cpu")
-def pixel_sum_vjp(  # noqa: PLR0913
+def _pixel_sum_vjp(  # noqa: PLR0913
     by_total: Tensor,
     by_background: Tensor,
     geometry: Tensor,
@@ -126,14 +137,12 @@ def pixel_sum_vjp(  # noqa: PLR0913
     config: list[int],
     wants: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by geometry, sources, A, and as far as they are wanted lattice and table (else empty)."""
     grads = (by_total, by_background if len(by_background) else None)
     scene = (geometry, sources, A, lattice, table)
     return cpu.pixel_sum_vjp(grads, pixels, (span[0], span[1]), scene, config, (wants[0], wants[1]))
 
 
-@pixel_sum_vjp.register_fake
-def _(  # noqa: PLR0913
+def _fake_pixel_sum_vjp(  # noqa: PLR0913
     by_total: Tensor,
     by_background: Tensor,
     geometry: Tensor,
@@ -145,7 +154,7 @@ def _(  # noqa: PLR0913
     span: list[int],
     config: list[int],
     wants: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     by_geometry, by_sources, by_A = (t.new_empty(t.shape) for t in (geometry, sources, A))
     by_lattice, by_table = lattice.new_empty(len(lattice) * wants[0]), table.new_empty(len(table) * wants[1])
     return by_geometry, by_sources, by_A, by_lattice, by_table
@@ -165,4 +174,24 @@ def _scene_backward(ctx: Any, by_total: Tensor, by_background: Tensor, _: Tensor
     return (*_wanted(found, ctx.needs_input_grad), *[None] * 7)
 
 
-pixel_sum.register_autograd(_scene_backward, setup_context=_keep_scene)
+pixel_sum = _define(
+    "pixel_sum",
+    f"{_SCENE}, {_WHERE}, float scale, bool single, bool wants_background, bool wants_angle",
+    3,
+    _fake_pixel_sum,
+    CPU=_pixel_sum,
+)
+"""Total, background and solid angle [P]; the last two empty unless wanted."""
+
+pixel_sum_vjp = _define(
+    "pixel_sum_vjp",
+    f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, bool[] wants",
+    5,
+    _fake_pixel_sum_vjp,
+    CPU=_pixel_sum_vjp,
+)
+"""Gradients by geometry, sources, A, and as far as they are wanted lattice and table (else empty)."""
+
+torch.library.register_autograd("nanobrag::pixel_sum", _scene_backward, setup_context=_keep_scene, lib=_LIBRARY)
+for _name in ("lattice_sum_vjp", "pixel_sum_vjp"):
+    torch.library.register_autograd(f"nanobrag::{_name}", _no_second_derivative, lib=_LIBRARY)
