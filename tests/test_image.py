@@ -115,10 +115,10 @@ def true_solid_angle() -> float:
 
 
 def test_the_exact_mode_reports_the_true_solid_angle():
-    """Deviations F, D39."""
+    """Deviations F, D39; of a thick sensor the mean over its layers, which lie a little further away."""
     for added in ("", "-phisteps 3 -osc 1 ", "-detector_thick 100 -detector_abs 300 ", "-hdivrange 5 "):
         found = Simulator(experiment(LINE + added, "exact")).run(solid_angle=True).statistics()
-        assert found.solid_angle == pytest.approx(true_solid_angle(), rel=1e-3 if "thick" in added else 1e-5)
+        assert found.solid_angle == pytest.approx(true_solid_angle(), rel=2e-3 if "thick" in added else 1e-5)
 
 
 def test_the_faithful_mode_divides_by_steps_and_multiplies_by_layers():
