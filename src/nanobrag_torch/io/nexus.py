@@ -175,8 +175,7 @@ def _parameters(cell: Floats) -> list[float]:
 def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py.Group:
     detector = _group(instrument, "detector", "NXdetector")
     detector["description"], detector["type"] = "simulated pixel array detector", "pixel"
-    detector["depends_on"] = f"{CHAIN}/det_z"
-    detector["sensor_material"] = "Si"
+    detector["depends_on"], detector["sensor_material"] = f"{CHAIN}/det_z", "Si"
     main = scene.main_panel
     _number(detector, "sensor_thickness", max(main.thickness, THINNEST), "m")
     _number(detector, "count_time", scene.beam.exposure, "s")
@@ -358,6 +357,8 @@ def read_nexus(path: PathLike, frames: slice = slice(None)) -> NexusContent:
             )
     except KeyError as error:
         raise FileFormatError(path, "", f"not a complete NXmx file: {error.args[0]}") from error
+    except FileFormatError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error).splitlines()[0] if str(error) else "unreadable"
         raise FileFormatError(path, "", f"not HDF5, cut short or damaged: {text}") from error

@@ -38,14 +38,24 @@ class Joined:
     whole: bool
 
     def dataset(self, group: h5py.Group, shape: tuple[int, int]) -> h5py.Dataset:
-        """The virtual dataset `data` [files, slow, fast] in a group, for images of a shape (slow, fast)."""
+        """The virtual dataset `data` [files, slow, fast] in a group, for images of a shape (slow, fast).
+
+        It is made piece by piece because HDF5 would put the time of day into it otherwise.
+        """
         import h5py
 
-        kind = np.int32 if self.whole else np.float32
-        layout = h5py.VirtualLayout(shape=(len(self.files), *shape), dtype=kind)
+        kind = np.dtype(np.int32 if self.whole else np.float32)
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_obj_track_times(False)
+        made.set_fill_value(np.array(MISSING if self.whole else np.nan, dtype=kind))
+        image = h5py.h5s.create_simple((1, *shape))
+        place = h5py.h5s.create_simple((len(self.files), *shape))
         for index, name in enumerate(self.files):
-            layout[index] = h5py.VirtualSource(name, DATA, shape=(1, *shape), dtype=kind)[0]
-        return group.create_virtual_dataset("data", layout, fillvalue=MISSING if self.whole else np.nan)
+            place.select_hyperslab((index, 0, 0), (1, *shape))
+            # %b would stand for a number
+            made.set_virtual(place, os.fsencode(name.replace("%", "%%")), DATA.encode("ascii"), image)
+        place.select_all()
+        return h5py.Dataset(h5py.h5d.create(group.id, b"data", h5py.h5t.py_create(kind), place, made))
 
 
 def joined_data(path: PathLike, frames: slice) -> NDArray[Any]:
@@ -60,7 +70,7 @@ def joined_data(path: PathLike, frames: slice) -> NDArray[Any]:
     folder = os.path.dirname(os.path.abspath(path))
     with h5py.File(path, "r") as file:
         dataset = file[DATA]
-        sources = [source.file_name for source in dataset.virtual_sources()]
+        sources = [source.file_name.replace("%%", "%") for source in dataset.virtual_sources()]
         for name in sources[frames]:
             if not os.path.exists(os.path.join(folder, name)):
                 raise FileFormatError(path, "", f"{name}, one of the {len(sources)} files that it joins, is missing")
