@@ -94,9 +94,7 @@ def _drawn(folder: Path, words: tuple[str, ...]) -> Drawn:
 
 
 @pytest.fixture
-def three_ways(
-    draw: Draw, golden_folder: Path
-) -> Callable[[str], None]:
+def three_ways(draw: Draw, golden_folder: Path) -> Callable[[str], None]:
     """Check a golden case three ways: C live against the stored image, ours against it, ours against C live."""
     from nanobrag_torch.parity.golden import load_cases
 

@@ -108,9 +108,11 @@ def test_pixels_are_proportional_to_the_fluence(draw, exponent):
 @pytest.mark.parametrize(
     "words",
     [
-        "-pixel 0.0001 -distance 60", "-pixel 20 -distance 60", "-pixel 0.4 -distance 20000", "-pixel 0.4 -distance 0.5",
+        "-pixel 0.0001 -distance 60", "-pixel 20 -distance 60", "-pixel 0.4 -distance 20000",
+        "-pixel 0.4 -distance 0.5",
         "-pixel 0.4 -distance 60 -lambda 0.02", "-pixel 0.4 -distance 60 -lambda 30", "-pixel 0.4 -distance 60 -N 3000",
-        "-pixel 0.4 -distance 60 -cell 2 3 4", "-pixel 0.4 -distance 60 -cell 2000 3000 4000", "-pixel 0.4 -distance 60 -default_F 1e-12",
+        "-pixel 0.4 -distance 60 -cell 2 3 4", "-pixel 0.4 -distance 60 -cell 2000 3000 4000",
+        "-pixel 0.4 -distance 60 -default_F 1e-12",
         "-pixel 0.4 -distance 60 -default_F 1e9", "-pixel 0.4 -distance 60 -Na 1 -Nb 500 -Nc 2 -nointerpolate",
     ],
 )  # fmt: skip

@@ -87,7 +87,9 @@ def test_a_cube_turned_onto_itself(draw, misset):
     np.testing.assert_allclose(turned, still, rtol=1e-4, atol=1e-9 * still.max())
 
 
-@pytest.mark.parametrize("misset", ["0 0 0", "1e-9 0 0", "89.9999999 0 0", "0 0 179.9999999", "-180 180 -180", "720 0 0"])
+@pytest.mark.parametrize(
+    "misset", ["0 0 0", "1e-9 0 0", "89.9999999 0 0", "0 0 179.9999999", "-180 180 -180", "720 0 0"]
+)
 def test_orientations_at_the_edge_of_their_range(draw, misset):
     draw(f"-cell 40 45 50 80 85 95 -N 4 -default_F 100 -misset {misset} -lambda 1.2 -distance 60 -pixel 0.4 "
          "-detpixels 24 -oversample 1 -nonoise -nopgm")  # fmt: skip

@@ -190,7 +190,8 @@ def test_available_memory_is_plausible() -> None:
     [
         ({}, (1024, 1024)),
         ({"pixels_f": 10}, (10, 1024)),
-        ({"detsize_f_mm": 1.05}, (10, 1024)),
+        ({"detsize_f_mm": 4.5, "pixel_mm": 1.0}, (4, 102)),
+        ({"detsize_f_mm": 1.05}, (11, 1024)),  # in metres a last bit above 10.5 pixels, as in the C program
         ({"detsize_f_mm": 1.06}, (11, 1024)),
         ({"pixels_f": 7, "detsize_f_mm": 50.0, "pixel_mm": 0.2}, (7, 512)),
         ({"pixel_mm": torch.tensor(0.2)}, (512, 512)),
