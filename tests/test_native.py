@@ -12,9 +12,8 @@ from nanobrag_torch import native
 def folder(tmp_path, monkeypatch):
     """An empty folder in the place of the one with the libraries."""
     monkeypatch.setattr(native, "import_module", lambda name: SimpleNamespace(__path__=[str(tmp_path)]))
-    native._find.cache_clear()
-    yield tmp_path
-    native._find.cache_clear()
+    monkeypatch.setattr(native, "_FOUND", {})
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", ["nanobrag_noise", "nanobrag_kernels"])

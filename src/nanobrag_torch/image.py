@@ -20,6 +20,10 @@ NOTEBOOK_PIXELS = 700
 """Longest edge of a picture in a notebook."""
 
 
+PIECE = 65536
+"""Pixels of one piece of a statistic."""
+
+
 class Statistics(NamedTuple):
     """What the C program prints about an image.
 
@@ -92,9 +96,9 @@ class Image:
         rendered = [values.detach().to(torch.float32).cpu().numpy() for values in self.values]
         n = sum(len(values) for values in rendered)
         total = sum(float(np.sum(values, dtype=np.float64)) for values in rendered)
-        squares = sum(float(np.dot(values.astype(np.float64), values)) for values in rendered)
+        squares = sum(_squares(values, 0.0) for values in rendered)
         mean = total / max(n, 1)
-        deviation = sum(float(np.sum((values.astype(np.float64) - mean) ** 2)) for values in rendered)
+        deviation = sum(_squares(values, mean) for values in rendered)
         m = n if exact else self._region_pixels()
         deviation += (m - n) * mean * mean
         panel, index, max_I = _brightest(rendered)
@@ -152,6 +156,17 @@ class Image:
         n = self.experiment.sampling.oversample
         sub = float(self.experiment.detector.panels[panel].pixel_size.detach()) / n
         return sub * (fast * n + n - 1) + sub / 2.0, sub * (slow * n + n - 1) + sub / 2.0
+
+
+def _squares(values: np.ndarray, centre: float) -> float:
+    """Σ (x - centre)² of float32 values in double precision, by pieces that stay in a processor's cache."""
+    shifted = np.empty(PIECE, dtype=np.float64)
+    total = 0.0
+    for start in range(0, len(values), PIECE):
+        piece = values[start : start + PIECE]
+        now = np.subtract(piece, centre, out=shifted[: len(piece)], dtype=np.float64)
+        total += float(np.dot(now, now))
+    return total
 
 
 def _brightest(rendered: list[np.ndarray]) -> tuple[int, int, float]:

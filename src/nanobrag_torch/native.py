@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+_FOUND: dict[str, tuple[ctypes.CDLL | None, str]] = {}
+"""What was found, by name; a library is looked for once in a process."""
 
-@cache
+
 def _find(name: str) -> tuple[ctypes.CDLL | None, str]:
     folders = [Path(p) for p in import_module("nanobrag_torch.kernels").__path__]
     for folder in folders:
@@ -21,11 +22,17 @@ def _find(name: str) -> tuple[ctypes.CDLL | None, str]:
     return None, f"lib{name}.so was not built: install a C compiler and reinstall nanobrag_torch"
 
 
+def _found(name: str) -> tuple[ctypes.CDLL | None, str]:
+    if name not in _FOUND:
+        _FOUND[name] = _find(name)
+    return _FOUND[name]
+
+
 def load(name: str) -> ctypes.CDLL | None:
     """The shared library `lib<name>.so` that stands beside `nanobrag_torch.kernels`, or `None`."""
-    return _find(name)[0]
+    return _found(name)[0]
 
 
 def why_missing(name: str) -> str:
     """Why `load(name)` gives `None`, in one sentence that says what to do; empty when it does not."""
-    return _find(name)[1]
+    return _found(name)[1]
