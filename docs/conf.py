@@ -79,7 +79,7 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: Any
         parts = _LITERAL.split(line)
         for j, part in enumerate(parts):
             if j % 2:
-                parts[j] = f"``{part.strip('`')}``"
+                parts[j] = f"``{part.strip('` ')}``"
             else:
                 parts[j] = re.sub(r"([*|\\])", r"\\\1", re.sub(r"_(?=\W|$)", r"\_", part))
         lines[i] = "".join(parts)

@@ -310,8 +310,8 @@ async function start() {
   byId("panes").style.gridTemplateColumns = `repeat(${infos.length === 4 ? 2 : Math.min(3, infos.length)}, minmax(0, 1fr))`;
   const data = await Promise.all(infos.map((info, i) => pixelsOf(i, info)));
   infos.forEach((info, i) => { const pane = makePane(info, i); pane.base = { data: data[i], w: info.fast, h: info.slow }; panes.push(pane); });
-  const first = infos[0], low = first.levels[50], bright = infos.map((info) => info.levels[102]);
-  byId("same").checked = Math.max(...bright) <= 10 * Math.min(...bright);
+  const first = infos[0], low = first.levels[50], span = Math.max(first.levels[101] - low, 1e-300);
+  byId("same").checked = infos.every((i) => Math.abs(i.levels[50] - low) < span / 2 && i.levels[101] - i.levels[50] < 5 * span && i.levels[101] - i.levels[50] > span / 5);
   byId("white").value = 500;
   byId("black").value = blackSlider(first, low, first.levels[101] > low ? first.levels[101] : first.levels[102]);
   controls();
