@@ -13,6 +13,7 @@ from nanobrag_torch.legacy_random import (
     random_misset,
     rotation_draws,
     rotation_matrix,
+    series_seed,
     uniform_rotation_draws,
 )
 from nanobrag_torch.units import radians_from_degrees
@@ -184,3 +185,19 @@ def test_random_missets_of_the_golden_set(golden_folder):
         np.testing.assert_allclose(angles, printed, rtol=0, atol=6e-7, err_msg=case["id"])
         seen += 1
     assert seen >= 5
+
+
+def test_seeds_of_a_series():  # specs: rng 9
+    assert [series_seed(7, k) for k in (0, 1)] == [7, 7 * 268999385 % 2147483647]
+    assert pow(16807, 1327217887, 2147483647) == 268999385
+    assert math.gcd(1327217887, 2147483646) == 1
+    assert [series_seed(n, 3) for n in (0, -7)] == [series_seed(n, 3) for n in (1, 7)]
+    seeds = [series_seed(12345, k) for k in range(5000)]
+    assert len(set(seeds)) == 5000
+    assert all(1 <= seed <= 2147483646 for seed in seeds)
+
+
+@pytest.mark.parametrize("frames", [90, 1000, 3600])
+def test_frames_lie_far_apart_in_the_period(frames):
+    places = sorted(k * 1327217887 % 2147483646 for k in range(frames))
+    assert min(b - a for a, b in pairwise(places)) > 0.3 * 2147483646 / frames

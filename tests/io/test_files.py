@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.files import WholeFiles, check_writable, read_bytes, read_lines, whole_file
+from nanobrag_torch.io.files import WholeFiles, check_writable, part_pattern, read_bytes, read_lines, whole_file
 
 
 def names(folder):
@@ -127,3 +127,28 @@ def test_unreadable_files_are_named(tmp_path):
 def test_lines_end_in_any_way(tmp_path):
     (tmp_path / "a").write_bytes(b"one\r\ntwo\nthree\rfour\x0b\xe9")
     assert read_lines(tmp_path / "a") == ["one", "two", "three", "four\x0b\xe9"]
+
+
+def test_files_are_announced_before_they_appear(tmp_path):
+    seen = []
+    with WholeFiles(lambda complete: seen.extend((x.read_bytes(), y, z, y.exists()) for x, y, z in complete)) as files:
+        for name in "ab":
+            with files.file(tmp_path / name, f"-{name}") as file:
+                file.write(name.encode())
+    assert seen == [(b"a", tmp_path / "a", "-a", False), (b"b", tmp_path / "b", "-b", False)]
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_failing_announcement_leaves_nothing(tmp_path):
+    def fail(complete):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), WholeFiles(fail) as files, files.file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert names(tmp_path) == []
+
+
+def test_files_under_way_can_be_found_by_their_tag(tmp_path):
+    with WholeFiles(tag="mine") as files, files.file(tmp_path / "a"):
+        assert len(list(tmp_path.glob(part_pattern("mine")))) == 1
+        assert not list(tmp_path.glob(part_pattern("other")))

@@ -55,8 +55,8 @@ def numbered(name: str, frame: int, frames: int) -> str:
 def record_name(name: str) -> str:
     """The record's place for a series whose first file is called `name`: `out.series` for `out_#####.cbf`."""
     folder, base = os.path.split(name)
-    stem, suffix = os.path.splitext(_HASHES.sub("", base))
-    stem = (stem + suffix if suffix == ".series" else stem).rstrip("_-. ")
+    stem, suffix = os.path.splitext(base)
+    stem = _HASHES.sub("", base if suffix == ".series" else stem).rstrip("_-. ")
     return os.path.join(folder, f"{stem or 'frames'}.series")
 
 
