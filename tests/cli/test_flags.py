@@ -23,6 +23,7 @@ PRINTS = {"-printout", "-printout_pixel", "-progress", "-noprogress", "-quiet"}
 """Flags that change what is printed and no file."""
 
 CONTEXT = {
+    "-png_rings": "-png out.png",
     "-dump": "-hkl P1.hkl",
     "-misset_seed": "-misset random -misset_seed 3",
     "-square_xtal": "-round_xtal",

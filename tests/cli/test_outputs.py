@@ -67,3 +67,16 @@ def test_noise_follows_its_seed(run: Any) -> None:
 
 def test_noise_does_not_touch_the_float_image(run: Any) -> None:
     assert run.small("-noisefile n.img").files["floatimage.bin"] == run.small().files["floatimage.bin"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ("-png_rings", "-png_rings: there is no picture to draw in; give -png FILE too"),
+        ("-png p.png -png_rings -curved_det", "the detector is curved, rings need one flat panel"),
+    ],
+)
+def test_rings_that_would_not_appear_are_refused(run, flags: str, complaint: str) -> None:  # type: ignore[no-untyped-def]
+    done = run.small(flags)
+    assert done.status == 9
+    assert complaint in done.err

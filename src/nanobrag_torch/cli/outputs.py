@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from nanobrag_torch.config import Config, OutputConfig
     from nanobrag_torch.image import Image, Statistics
+    from nanobrag_torch.io.rings import Marks
     from nanobrag_torch.io.smv import SmvHeader
     from nanobrag_torch.models import Experiment
 
@@ -63,6 +64,7 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
     """
     inputs = {
         "hkl_file": config.crystal.hkl_file,
+        "model_file": config.crystal.model_file,
         "matrix_file": config.crystal.matrix_file,
         "amorphous_file": config.crystal.amorphous_file,
         "source_file": config.beam.source_file,
@@ -72,6 +74,7 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
     taken = {os.path.realpath(name): flags[field] for field, name in inputs.items() if name is not None}
     names = output_names(config.output)
     check_panels(config, names, flags)
+    _check_rings(config, flags)
     for field, name in names.items():
         check_writable(name, flags[field])
         path = os.path.realpath(name)
@@ -79,6 +82,18 @@ def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
             raise InputError(flags[field], f"{name} is the file of {taken[path]} too", "choose another file name")
         if os.path.isfile(path) or not os.path.exists(path):
             taken[path] = flags[field]
+
+
+def _check_rings(config: Config, flags: Mapping[str, str]) -> None:
+    """Refuse rings that would not appear."""
+    if not config.output.png_rings:
+        return
+    if config.output.png_file is None:
+        raise InputError(flags["png_rings"], "there is no picture to draw in", "give -png FILE too")
+    panels = config.detector.panels
+    if config.detector.curved or (panels is not None and len(panels) > 1):
+        kind = "curved" if config.detector.curved else f"of {len(panels or ())} panels"
+        raise InputError(flags["png_rings"], f"the detector is {kind}, rings need one flat panel", "leave it out")
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,18 @@ def write_outputs(results: Results, flags: Mapping[str, str], say: Say, together
             from nanobrag_torch.io.png import write_png
 
             say(f"writing {names['png_file']} as PNG")
-            write_png(names["png_file"], _picture(results), opening=files.file, field=flags["png_file"])
+            picture, marks = _picture(results), _marks(results)
+            write_png(names["png_file"], picture, marks, opening=files.file, field=flags["png_file"])
+
+
+def _marks(results: Results) -> Marks | None:
+    """Rings and beam for the picture, if they were asked for."""
+    if not results.config.output.png_rings:
+        return None
+    from nanobrag_torch.describe import describe
+    from nanobrag_torch.io.rings import marks
+
+    return marks(describe(results.experiment))
 
 
 def _picture(results: Results) -> NDArray[np.floating]:

@@ -20,6 +20,7 @@ class OutputConfig:
     noise_file: str | None = None
     noise: bool = True
     png_file: str | None = None
+    png_rings: bool = False
     cbf_file: str | None = None
     nexus_file: str | None = None
     frames: int | None = None

@@ -93,6 +93,7 @@ OUTPUT = (
         takes=name("output.png_file"),
         extension=True,
     ),
+    _switch("-png_rings", "draw resolution rings and the beam into the PNG", "output.png_rings", True, "off", True),
     Flag(
         ("-cbf",),
         "miniCBF image as PILATUS detectors write it: 4-byte counts, with noise unless -nonoise",
