@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from nanobrag_torch.parity.benchmark import Bench, loads
+from nanobrag_torch.parity.benchmark_growth import growth, memory
 from nanobrag_torch.parity.benchmark_report import machine, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,9 @@ def main() -> None:
         if load.name.startswith("main job"):
             results["gradient"][load.name] = bench.gradient(load)
             results["process"][load.name] = bench.process(load)
+            results["memory"] = memory(load, given.threads)
+    if not given.only:
+        results["growth"] = growth(given.threads)
     print(write_report(results, given.out))
 
 

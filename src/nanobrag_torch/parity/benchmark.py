@@ -196,7 +196,7 @@ class Bench:
         return whole - start_up
 
 
-def settled(load: Load, **tensors: Any) -> Any:
+def settled(load: Load) -> Any:
     """The faithful experiment of a load."""
     import warnings
 
@@ -205,8 +205,7 @@ def settled(load: Load, **tensors: Any) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        experiment = settle(parse([*load.words, *QUIET]), physics="nanobragg")
-    return experiment.replace(**tensors) if tensors else experiment
+        return settle(parse([*load.words, *QUIET]), physics="nanobragg")
 
 
 def refined_parameters(experiment: Any) -> dict[str, Any]:

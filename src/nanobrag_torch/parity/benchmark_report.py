@@ -74,7 +74,23 @@ def markdown(results: dict[str, Any]) -> str:
         cells = [_show(row["c_s"], 2), _show(row["ours_s"], 2), _show(row["ours_over_c"], 2)]
         cells += [_show(row["beyond_import_torch_s"], 2), f"{row['peak_memory_MB']:.0f}"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += _growth_lines(results.get("growth", {}))
+    lines += ["", "| peak memory of a process | MB |", "|---|---|"]
+    lines += [f"| {name} | {value:.0f} |" for name, value in results.get("memory", {}).items()]
     return "\n".join(lines) + "\n"
+
+
+def _growth_lines(growth: dict[str, Any]) -> list[str]:
+    lines = [
+        "",
+        "| growth with | counts | render, s | slope of log time (1 = linear), or speed-up |",
+        "|---|---|---|---|",
+    ]
+    for name, row in growth.items():
+        counts, seconds = " ".join(map(str, row["counts"])), " ".join(f"{t:.3f}" for t in row["seconds"])
+        last = f"{row['slope']:.3f}" if "slope" in row else f"{row['speed-up']:.2f} times as fast"
+        lines.append(f"| {name} | {counts} | {seconds} | {last} |")
+    return lines
 
 
 def _show(figure: Figure, digits: int) -> str:

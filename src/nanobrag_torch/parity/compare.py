@@ -58,7 +58,7 @@ def _parser() -> _Parser:
     add("--repeat", type=int, default=1, metavar="N", help="pairs of runs for the times [1]")
     add("--threads", type=int, metavar="N", help="threads on both sides [all]")
     add("--time-limit", type=float, metavar="S", help="seconds for one run [none]")
-    add("args", nargs="+", metavar="-- ARGS", help="the command line for both sides")
+    add("args", nargs="*", metavar="-- ARGS", help="the command line for both sides")
     return parser
 
 

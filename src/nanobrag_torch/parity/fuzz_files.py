@@ -26,9 +26,9 @@ def reflections(rng: random.Random, half: tuple[int, int, int]) -> str:
     for h in range(-half[0], half[0] + 1):
         for k in range(-half[1], half[1] + 1):
             for l in range(-half[2], half[2] + 1):
-                if rng.random() >= gap:
+                # Two opposite corners stay, so that gaps do not shrink the box.
+                if rng.random() >= gap or (h, k, l) in (half, tuple(-n for n in half)):
                     rows.append((h + offset[0], k + offset[1], l + offset[2]))
-    rows = rows or [(0, 0, 0)]
     if rng.random() < 0.2:
         rows += rng.sample(rows, min(5, len(rows)))
     if rng.random() < 0.3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,7 @@ class RunnerFailed(ParityError):
 
 def _named_flag(lines: Sequence[str], args: Sequence[str]) -> str:
     """The flag of the line that its last words name, or empty."""
-    said = " ".join(lines).replace(",", " ").replace(":", " ").replace(";", " ").replace("'", " ").split()
+    said = re.findall(r"-{1,2}[A-Za-z4]\w*", " ".join(lines))
     return next((use.word for use in uses(args) if use.word.startswith("-") and use.word in said), "")
 
 
