@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
 WHITE_PERCENTILE = 50.0
 BLACK_PERCENTILE = 99.9
@@ -39,9 +43,7 @@ class MarksLike(Protocol):
     def beam(self) -> tuple[float, float] | None: ...  # noqa: D102
 
 
-def preview(
-    image: ArrayLike, *, white: float = WHITE_PERCENTILE, black: float = BLACK_PERCENTILE
-) -> NDArray[np.uint8]:
+def preview(image: ArrayLike, *, white: float = WHITE_PERCENTILE, black: float = BLACK_PERCENTILE) -> NDArray[np.uint8]:
     """Grey values [slow, fast] of an image: white at one percentile of the pixels > 0, black at another.
 
     grey = 255 (1 - √((x - white)/(black - white))), cut at both ends; percentiles are those of every nth pixel of a
@@ -95,10 +97,8 @@ def png_bytes(
 
 
 def _draw(pen: ImageDraw, marks: MarksLike, size: tuple[int, int]) -> None:
-    from PIL import ImageFont
-
     width = max(1, round(max(size) / 1000))
-    font = ImageFont.load_default(size=max(10, max(size) // 70))
+    font = _font(max(11, max(size) // 65))
     for ring in marks.rings:
         for line in ring.lines:
             pen.line([(float(x), float(y)) for x, y in line], fill=RING_COLOUR, width=width)
@@ -110,6 +110,15 @@ def _draw(pen: ImageDraw, marks: MarksLike, size: tuple[int, int]) -> None:
         arm = max(4, max(size) // 100)
         pen.line([(x - arm, y), (x + arm, y)], fill=BEAM_COLOUR, width=width)
         pen.line([(x, y - arm), (x, y + arm)], fill=BEAM_COLOUR, width=width)
+
+
+def _font(size: int) -> FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: the font that Pillow brings has no Å."""
+    from PIL import ImageFont
+
+    matplotlib = find_spec("matplotlib") or ModuleSpec("matplotlib", None)
+    home = (matplotlib.submodule_search_locations or [""])[0]
+    return ImageFont.truetype(Path(home) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def label_place(ring: RingLike, size: tuple[int, int]) -> tuple[float, float]:
