@@ -9,8 +9,9 @@ NATIVE := src/nanobrag_torch/kernels/csrc
 BUILD := build/native
 INSTALLED := $(VENV)/.nanobrag_torch
 LINTERS := $(VENV)/.nanobrag_torch_linters
+SITE := $(VENV)/.nanobrag_torch_site
 
-.PHONY: image test setup lint native parity interop examples
+.PHONY: image test setup lint docs native parity interop examples
 
 image: $(INSTALLED)  ## render the main job on examples/ into out/: image.bin, image.img, image.png
 	@mkdir -p out
@@ -49,6 +50,16 @@ lint: $(LINTERS)  ## style and types
 	$(PYTHON) -m ruff check src tests scripts
 	$(PYTHON) -m ruff format --check src tests scripts
 	$(PYTHON) -m mypy
+
+$(SITE): pyproject.toml | $(INSTALLED)
+	$(PYTHON) -m pip install -q 'sphinx>=8' 'furo>=2024.8' 'myst-nb>=1.1'
+	@touch $@
+
+# Every example is executed; a warning is an error. The page that compares with C needs gcc or clang.
+docs: $(SITE)  ## the documentation site in build/site, made without the network
+	$(MAKE) -s -C golden_suite_generator
+	OMP_NUM_THREADS=$(WORKERS) $(PYTHON) -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "open build/site/index.html"
 
 parity: $(INSTALLED)  ## reports/parity.md: agreement with the golden set
 	$(PYTHON) scripts/parity_table.py
