@@ -41,9 +41,9 @@ def test_a_cube_looks_the_same_from_all_sides(draw):
 
 
 SCENE = (
-    "-default_F 100 -cell 40 45 50 80 85 95 -N 5 -misset 10 20 30 -mosaic 1 -mosaic_domains 4 -phi 3 -osc 1 -phisteps 2 "
-    "-divergence 5 -divsteps 3 -polar 0.8 -water 5 -fluence 1e24 -detector_thick 200 -detector_abs 400 -lambda 1.2 "
-    "-distance 60 -pixel 0.3 -detpixels_x 60 -detpixels_y 50 -oversample 2 -seed 8 -noprogress"
+    "-default_F 100 -cell 40 45 50 80 85 95 -N 5 -misset 10 20 30 -mosaic 1 -mosaic_domains 4 -phi 3 -osc 1 "
+    "-phisteps 2 -divergence 5 -divsteps 3 -polar 0.8 -water 5 -fluence 1e24 -detector_thick 200 -detector_abs 400 "
+    "-lambda 1.2 -distance 60 -pixel 0.3 -detpixels_x 60 -detpixels_y 50 -oversample 2 -seed 8 -noprogress"
 )
 FILES = ("floatimage.bin", "intimage.img", "image.pgm", "noiseimage.img")
 

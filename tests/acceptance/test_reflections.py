@@ -20,7 +20,8 @@ def test_a_reflection_at_its_bragg_angle(draw, distance, wavelength):
     pixel = 0.005 * distance / 4
     away = distance * math.tan(2 * theta) / pixel
     words = (
-        f"-dials -hkl ../inputs/one.hkl -cell {a} -N 20 -round_xtal -nointerpolate -misset 0 {math.degrees(theta):.9f} 0 "
+        f"-dials -hkl ../inputs/one.hkl -cell {a} -N 20 -round_xtal -nointerpolate "
+        f"-misset 0 {math.degrees(theta):.9f} 0 "
         f"-lambda {wavelength} -distance {distance} -pixel {pixel} -detpixels 40 -ORGX {20.5 - away:.9f} -ORGY 20.5 "
         "-oversample 1 -nonoise -nopgm"
     )
@@ -63,7 +64,7 @@ def test_a_spot_on_a_turned_detector(draw, angles, twotheta):
 
 @pytest.mark.parametrize("misset", [(0, 0, 0), (10, 20, 30), (-75, 33, 120)])
 def test_every_strong_pixel_is_near_a_reflection(draw, misset):
-    """Indices of the 30 brightest pixels by geometry written out here: whole numbers within a spot or its first fringe."""
+    """The 30 brightest pixels by geometry written out here: whole indices within a spot and its first fringe."""
     words = (
         f"-xds -cell 50 60 70 -N 12 -default_F 100 -misset {misset[0]} {misset[1]} {misset[2]} -lambda 1 -distance 100 "
         "-pixel 0.4 -detpixels 120 -oversample 1 -nonoise -nopgm"

@@ -75,7 +75,8 @@ def test_interpolation_passes_through_the_reflections(draw):
             for l in range(-4, 5)
         )
     }
-    words = "-xds -hkl ../inputs/t.hkl -cell 20 -N 3 -lambda 1 -distance 80 -pixel 1 -detpixels 21 -oversample 1 -nonoise -nopgm "
+    words = "-xds -hkl ../inputs/t.hkl -cell 20 -N 3 -lambda 1 -distance 80 -pixel 1 -detpixels 21 "
+    words += "-oversample 1 -nonoise -nopgm "
     on, off = (draw(words + flag, table).image for flag in ("-interpolate", "-nointerpolate"))
     assert on[10, 10] == pytest.approx(off[10, 10], rel=1e-6)
     assert not np.allclose(on, off)
@@ -90,7 +91,8 @@ def test_interpolation_chooses_itself(draw, counts, on):
             f"{h} {k} {l} {abs(h + k + l) + 1}\n" for h in range(-4, 5) for k in range(-4, 5) for l in range(-4, 5)
         )
     }
-    words = f"-hkl ../inputs/t.hkl -cell 20 {counts} -lambda 1 -distance 80 -pixel 1 -detpixels 9 -oversample 1 -nonoise -nopgm"
+    words = f"-hkl ../inputs/t.hkl -cell 20 {counts} -lambda 1 -distance 80 -pixel 1 -detpixels 9 "
+    words += "-oversample 1 -nonoise -nopgm"
     assert draw(words, table).printed["interpolation_auto"] is on
 
 

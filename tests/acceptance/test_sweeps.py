@@ -74,7 +74,8 @@ def sources(drawn) -> str:
     ("words", "count"),
     [
         ("-divergence 20 -divsteps 5", 13), ("-divergence 20 -divsteps 4", 12), ("-divergence 20 -divsteps 2", 4),
-        ("-divergence 20 -divsteps 5 -square_div", 25), ("-hdivrange 10 -hdivstep 5", 2), ("-vdivrange 10 -vdivsteps 3", 3),
+        ("-divergence 20 -divsteps 5 -square_div", 25), ("-hdivrange 10 -hdivstep 5", 2),
+        ("-vdivrange 10 -vdivsteps 3", 3),
         ("-dispersion 2 -dispsteps 3", 3), ("-dispersion 2", 2), ("-divergence 10 -divsteps 3 -dispersion 2", 10),
         ("-xds -divergence 20 -divsteps 3 -polar 0.7", 5),
     ],

@@ -9,9 +9,27 @@ from nanobrag_torch.parity.words import uses
 
 LINES = 400
 EXEMPT = {
-    "-png", "-printout", "-printout_pixel", "-physics", "-device", "-dtype", "-threads", "-memory", "-quiet", "-version",
-    "-help", "-model", "-model_dmin", "-mtz_column", "-cbf", "-nexus", "-expt", "-frames", "-batch", "-spectrum",
-}  # fmt: skip
+    "-png",
+    "-printout",
+    "-printout_pixel",
+    "-physics",
+    "-device",
+    "-dtype",
+    "-threads",
+    "-memory",
+    "-quiet",
+    "-version",
+    "-help",
+    "-model",
+    "-model_dmin",
+    "-mtz_column",
+    "-cbf",
+    "-nexus",
+    "-expt",
+    "-frames",
+    "-batch",
+    "-spectrum",
+}
 """Output of another kind, and what only this program has."""
 
 

@@ -74,9 +74,13 @@ def test_bad_tables(tmp_path, c_program, capsys, text, said):
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
-    [([], 1, "--fuzz N"), (["--fuzz"], 1, "expected one argument"), (["--fuzz", "1", "--c-bin", "/nowhere"], 2, "/nowhere"),
-     (["/nowhere/table.yaml"], 5, "/nowhere/table.yaml")],
-)  # fmt: skip
+    [
+        ([], 1, "--fuzz N"),
+        (["--fuzz"], 1, "expected one argument"),
+        (["--fuzz", "1", "--c-bin", "/nowhere"], 2, "/nowhere"),
+        (["/nowhere/table.yaml"], 5, "/nowhere/table.yaml"),
+    ],
+)
 def test_bad_input(c_program, capsys, words, status, said):
     assert main(words) == status
     assert said in capsys.readouterr().err
@@ -96,7 +100,7 @@ def disagreeing(tmp_path: Path, c_program) -> str:
     """A C side that draws something else when it meets -phi."""
     script = tmp_path / "broken"
     script.write_text(
-        "#!/bin/sh\n[ \"$1\" = --version ] && exec "
+        '#!/bin/sh\n[ "$1" = --version ] && exec '
         f'{c_program.path} --version\ncase " $* " in *" -phi "*) exec {c_program.path} "$@" -fluence 1e20;; esac\n'
         f'exec {c_program.path} "$@"\n'
     )

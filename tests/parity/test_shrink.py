@@ -6,7 +6,23 @@ from nanobrag_torch.parity.shrink import shrink
 
 
 def test_only_what_matters_is_left():
-    line = "-cell 41.237 45 50 -N 7 -misset 1 2 3 -polar 0.5 -phi 12.345 -nonoise".split()
+    line = [
+        "-cell",
+        "41.237",
+        "45",
+        "50",
+        "-N",
+        "7",
+        "-misset",
+        "1",
+        "2",
+        "3",
+        "-polar",
+        "0.5",
+        "-phi",
+        "12.345",
+        "-nonoise",
+    ]
     assert shrink(line, lambda words: "-phi" in words and "-N" in words) == ["-N", "0", "-phi", "0"]
 
 
@@ -27,5 +43,5 @@ def test_a_line_that_nothing_can_leave():
 @pytest.mark.parametrize("most", [0, 3])
 def test_no_more_trials_than_allowed(most):
     tried = []
-    shrink("-N 3 -phi 2 -polar 1 -nonoise".split(), lambda words: bool(tried.append(words)), most)
+    shrink(["-N", "3", "-phi", "2", "-polar", "1", "-nonoise"], lambda words: bool(tried.append(words)), most)
     assert len(tried) <= most

@@ -8,11 +8,58 @@ import torch
 from nanobrag_torch.parity import trace
 from nanobrag_torch.parity.trace import main
 
-LINE = (
-    "-cell 40 45 50 -N 4 -default_F 100 -misset 10 20 30 -phi 5 -osc 2 -phisteps 2 -mosaic 1 -mosaic_domains 3 "
-    "-lambda 1.2 -dispersion 2 -distance 60 -pixel 0.4 -detpixels 20 -detector_rotx 3 -detector_roty -4 -twotheta 6 "
-    "-detector_thick 200 -detector_abs 300 -oversample 2 -oversample_thick -polar 0.8 -water 4 -nonoise"
-).split()
+LINE = [
+    "-cell",
+    "40",
+    "45",
+    "50",
+    "-N",
+    "4",
+    "-default_F",
+    "100",
+    "-misset",
+    "10",
+    "20",
+    "30",
+    "-phi",
+    "5",
+    "-osc",
+    "2",
+    "-phisteps",
+    "2",
+    "-mosaic",
+    "1",
+    "-mosaic_domains",
+    "3",
+    "-lambda",
+    "1.2",
+    "-dispersion",
+    "2",
+    "-distance",
+    "60",
+    "-pixel",
+    "0.4",
+    "-detpixels",
+    "20",
+    "-detector_rotx",
+    "3",
+    "-detector_roty",
+    "-4",
+    "-twotheta",
+    "6",
+    "-detector_thick",
+    "200",
+    "-detector_abs",
+    "300",
+    "-oversample",
+    "2",
+    "-oversample_thick",
+    "-polar",
+    "0.8",
+    "-water",
+    "4",
+    "-nonoise",
+]
 PIXEL = ["--pixel", "5", "13"]
 
 
@@ -60,12 +107,22 @@ FAULTS = [
     ("nanobrag_torch.geometry.detector.rotate_xyz", scaled(1.00001), "fdet_after_rotz", "geometry 8"),
     ("nanobrag_torch.geometry.detector.rotate_about", wrong_way, "fdet_after_twotheta", "geometry 8"),
     ("nanobrag_torch.kernels.reference.fraction", floor_instead, "hkl_rounded", "intensity 3"),
-    ("nanobrag_torch.kernels.structure_factors.StructureFactors.nearest", next_reflection, "F_cell", "structure_factors 3"),
+    (
+        "nanobrag_torch.kernels.structure_factors.StructureFactors.nearest",
+        next_reflection,
+        "F_cell",
+        "structure_factors 3",
+    ),
     ("nanobrag_torch.trace.background_intensity", scaled(1.5), "I_before_scaling", "intensity 6"),
     ("nanobrag_torch.trace.scaled", scaled(1.1), "I_pixel_final", "intensity 6"),
-    ("nanobrag_torch.settling.beam.dispersion_steps", lambda plain: lambda n, r: plain(n, 1.01 * r), "lambda_meters", "sources 2"),
+    (
+        "nanobrag_torch.settling.beam.dispersion_steps",
+        lambda plain: lambda n, r: plain(n, 1.01 * r),
+        "lambda_meters",
+        "sources 2",
+    ),
     ("nanobrag_torch.trace.phi_angles", scaled(1.001), "phi_deg", "crystal 9"),
-]  # fmt: skip
+]
 
 
 def compared(capsys, *words: str) -> tuple[int, dict]:
