@@ -50,6 +50,10 @@ TORCH_FREE = (
     "cli.help",
     "cli.report",
     "cli.main",
+    "cli.running",
+    "cli.frames",
+    "cli.series",
+    "cli.batch",
 )
 
 
