@@ -6,13 +6,16 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nanobrag_torch import Config, CrystalConfig, DetectorConfig, SamplingConfig, Simulator, settle
+from nanobrag_torch.io.scene import Scene
 from nanobrag_torch.trace import trace_pixel
 from nanobrag_torch.view import Picture, page, pictures_of
+from nanobrag_torch.view.main import scene_of_words
 from nanobrag_torch.view.page import packed
 
 
@@ -20,6 +23,16 @@ def test_pixels_survive_packing() -> None:
     pixels = np.arange(12, dtype=np.float32).reshape(3, 4) / 7
     planes = np.frombuffer(zlib.decompress(base64.b64decode(packed(pixels))), np.uint8).reshape(4, 12)
     np.testing.assert_array_equal(np.ascontiguousarray(planes.T).view(np.float32).reshape(3, 4), pixels)
+
+
+def test_a_panel_along_the_beam_has_no_distance() -> None:
+    made = scene_of_words(["-cell", "40", "-default_F", "1", "-detpixels", "8"])
+    along = replace(made.panels[0], fast=made.beam.direction)
+    info = re.search(
+        r'id="info">(.*?)</script>', page([Picture("p", np.ones((8, 8), np.uint8), Scene((along,), made.beam))])
+    )
+    assert info is not None
+    assert json.loads(info[1])[0]["geometry"]["distance"] is None
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing_foreign() -> None:

@@ -98,7 +98,7 @@ def _lines(scene: Scene, spacing: float, panel: int) -> tuple[Floats, ...]:
     with np.errstate(divide="ignore", invalid="ignore"):
         far = (here.origin @ here.normal) / towards
         points = far[:, None] * rays - here.origin
-    plane = np.column_stack([points @ here.fast, points @ here.slow]) / here.pixel_size
+        plane = np.column_stack([points @ here.fast, points @ here.slow]) / here.pixel_size
     size = np.array([here.pixels_f, here.pixels_s])
     seen = np.isfinite(plane).all(axis=1) & (far > 0)
     seen &= ((np.nan_to_num(plane) >= 0) & (np.nan_to_num(plane) <= size)).all(axis=1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.io.files import PathLike, whole_file
 from nanobrag_torch.io.rings import marks
-from nanobrag_torch.io.scene import Scene, rotation
+from nanobrag_torch.io.scene import SQUARE, Scene, rotation
 from nanobrag_torch.units import mm_from_metres
 from nanobrag_torch.view.pictures import Picture
 
@@ -101,6 +101,7 @@ def _facts(picture: Picture) -> dict[str, Any]:
 def _geometry(scene: Scene, index: int) -> dict[str, Any]:
     """Position of a pixel (metres), beam, wavelength, and the cell as it stands in the middle of the image."""
     panel = scene.panels[index]
+    seen_by_beam = abs(scene.beam.direction @ panel.normal) > SQUARE
     cell = None
     if scene.cell is not None:
         cell = (scene.cell @ rotation(scene.spindle, scene.phi + scene.osc / 2.0).T).tolist()
@@ -110,7 +111,7 @@ def _geometry(scene: Scene, index: int) -> dict[str, Any]:
         "slow": (panel.slow * panel.pixel_size).tolist(),
         "beam": scene.beam.direction.tolist(),
         "wavelength": scene.beam.wavelength,
-        "distance": mm_from_metres(panel.meets(scene.beam.direction)[2]),
+        "distance": mm_from_metres(panel.meets(scene.beam.direction)[2]) if seen_by_beam else None,
         "cell": cell,
     }
 

@@ -233,7 +233,7 @@ function caption(figure, info) {
   const c = element("figcaption", "", figure);
   element("b", "", c).textContent = info.name;
   const words = [`${info.fast} × ${info.slow} pixels`];
-  if (info.geometry) words.push(`${+info.geometry.distance.toPrecision(6)} mm`, `λ ${+info.geometry.wavelength.toPrecision(6)} Å`);
+  if (info.geometry) words.push(...(info.geometry.distance === null ? [] : [`${+info.geometry.distance.toPrecision(6)} mm`]), `λ ${+info.geometry.wavelength.toPrecision(6)} Å`);
   c.append(words.join(", "));
   element("span", "notes", c).textContent = info.notes.join("; ");
   c.title = c.textContent;
