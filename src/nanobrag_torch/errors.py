@@ -72,3 +72,11 @@ class LegacyDefectWarning(NanobragWarning):
     def __init__(self, identifier: str, message: str) -> None:
         self.identifier = identifier
         super().__init__(f"{identifier}: {message}")
+
+
+class TableRangeWarning(NanobragWarning):
+    """A sample lies where amplitudes cannot be interpolated and takes the default; `lines` are the C program's."""
+
+    def __init__(self, lines: tuple[str, str]) -> None:
+        self.lines = lines
+        super().__init__(f"{lines[0].removeprefix('WARNING: ').strip()}: such samples take the default amplitude")

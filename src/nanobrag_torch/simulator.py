@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nanobrag_torch.errors import BackendUnavailable, InputError
+from nanobrag_torch.errors import BackendUnavailable, InputError, TableRangeWarning
 from nanobrag_torch.image import Image
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.plan import DEFAULT_BUDGET
 from nanobrag_torch.render import Way, render
+from nanobrag_torch.table_range import first_outside
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -43,6 +45,7 @@ class Simulator:
     ) -> None:
         self.experiment = experiment
         self.way = Way(_device(device), _dtype(dtype), backend, memory)
+        self._looked = False
 
     def run(
         self,
@@ -65,10 +68,18 @@ class Simulator:
 
         Raises:
             InputError: a pixel outside the detector.
+
+        Warns:
+            TableRangeWarning: amplitudes are interpolated, and a sample of the first run lies outside the table.
         """
         experiment = self.experiment
         way = replace(self.way, progress=progress, solid_angle=solid_angle, out_dtype=out_dtype)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
+        if not self._looked:
+            self._looked = True
+            outside = first_outside(experiment, lists)
+            if outside is not None:
+                warnings.warn(TableRangeWarning(outside.lines), stacklevel=2)
         found = [render(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
         angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
         values = tuple(panel.values for panel in found)

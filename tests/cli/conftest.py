@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -55,11 +57,39 @@ def smv(pixels: np.ndarray, **fields: object) -> bytes:
     return text.ljust(512).encode() + pixels.astype(np.uint16).tobytes()
 
 
+MODEL = """CRYST1   40.000   45.000   50.000  90.00  90.00  90.00 P 1
+ATOM      1  N   ALA A   1       1.000   2.000   3.000  1.00 10.00           N
+ATOM      2  CA  ALA A   1       2.400   2.500   3.100  1.00 12.00           C
+ATOM      3  C   ALA A   1       9.900  13.900  23.500  0.60 14.00           C
+HETATM    4 SE   MSE A   2      12.000  15.000  20.000  1.00  8.00          SE
+END
+"""
+"""A small model in the cell of the small scene."""
+
+
+def mtz(cell: tuple[float, ...] = (40, 45, 50, 90, 90, 90), group: str = "P 1") -> bytes:
+    """An MTZ file with amplitudes F and FP of the cell of the small scene."""
+    made = gemmi.Mtz(with_base=True)
+    made.spacegroup = gemmi.SpaceGroup(group)
+    made.set_cell_for_all(gemmi.UnitCell(*cell))
+    made.add_dataset("native")
+    for label, kind in (("F", "F"), ("SIGF", "Q"), ("FP", "F")):
+        made.add_column(label, kind)
+    hkl = np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10), np.arange(0, 10)), axis=-1).reshape(-1, 3)
+    F = 10.0 + (7 * hkl[:, :1] + 3 * hkl[:, 1:2] + 5 * hkl[:, 2:]) % 11
+    made.set_data(np.concatenate([hkl, F, F / 10, 2 * F], axis=1).astype(np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        made.write_to_file(f"{folder}/data.mtz")
+        return Path(folder, "data.mtz").read_bytes()
+
+
 def _inputs() -> dict[str, bytes]:
     mask = np.ones((12, 12))
     mask[3:5] = 0
     return {
         "P1.hkl": reflections().encode(),
+        "data.mtz": mtz(),
+        "model.pdb": MODEL.encode(),
         "A.mat": b"0.02 0 0\n0 0.025 0.001\n0 0 0.022\n",
         "camera.img": smv(np.ones((12, 12)), PIXEL_SIZE=4, BEAM_CENTER_X=20, BEAM_CENTER_Y=22, PHI=3),
         "mask.img": smv(mask),

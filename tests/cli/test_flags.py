@@ -25,6 +25,8 @@ PRINTS = {"-printout", "-printout_pixel", "-progress", "-noprogress", "-quiet"}
 CONTEXT = {
     "-png_rings": "-png out.png",
     "-dump": "-hkl P1.hkl",
+    "-mtz_column": "-hkl data.mtz",
+    "-model_dmin": "-model model.pdb -model_dmin 9",
     "-misset_seed": "-misset random -misset_seed 3",
     "-square_xtal": "-round_xtal",
     "-fudge": "-round_xtal",

@@ -108,7 +108,7 @@ def _run(parsed: Parsed, flags: Mapping[str, str]) -> None:
     inputs = read(config, flags)
     for note in parsed.notes:
         complain(note)
-    with threads(config.output.threads), warnings_as_lines():
+    with threads(config.output.threads), warnings_as_lines(say):
         _render_and_write(config, inputs, flags, say)
     sys.stdout.flush()
 

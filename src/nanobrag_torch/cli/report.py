@@ -58,7 +58,7 @@ def scene_lines(experiment: Experiment, config: Config, inputs: Inputs) -> Itera
     yield from _crystal_lines(experiment, config)
     yield from _notes(experiment, "layers", "mosaic", "oversample")
     yield f"approximate MW = {g(_apparent_weight(experiment))}"
-    yield from _reflection_lines(config, inputs)
+    yield from _reflection_lines(experiment, config, inputs)
     yield from _sweep_lines(experiment, config)
     yield from _summary_lines(experiment, config, inputs, frame)
     if config.output.noise:
@@ -134,9 +134,10 @@ def _apparent_weight(experiment: Experiment) -> float:
     return math.prod(extents) * APPARENT_DENSITY * AVOGADRO / math.prod(_list(experiment.crystal.N))
 
 
-def _reflection_lines(config: Config, inputs: Inputs) -> Iterator[str]:
-    """What the C program says while it reads structure factors (specs: structure_factors 2, 6)."""
-    if inputs.grid is None:
+def _reflection_lines(experiment: Experiment, config: Config, inputs: Inputs) -> Iterator[str]:
+    """What the C program says while it reads structure factors (specs: structure_factors 2, 6, 7)."""
+    yield from _notes(experiment, "amplitudes")
+    if inputs.grid is None or inputs.reflections is not None:
         return
     if inputs.grid_from_dump:
         yield f"reading Fs from {inputs.grid_file}"
@@ -189,8 +190,8 @@ def _sweep_lines(experiment: Experiment, config: Config) -> Iterator[str]:
 def _summary_lines(experiment: Experiment, config: Config, inputs: Inputs, frame: Frame) -> Iterator[str]:
     """The indented block that describes the whole run."""
     crystal, beam, detector = experiment.crystal, experiment.beam, experiment.detector
-    entries = inputs.grid.count if inputs.grid is not None else 0
-    yield f"  {entries} initialized hkls (all others ={g(crystal.structure_factors.default_F)})"
+    table = crystal.structure_factors
+    yield f"  {table.entries} initialized hkls (all others ={g(table.default_F)})"
     counts = "x".join(f"{n:.0f}" for n in _list(crystal.N))
     yield f"  {SHAPES[crystal.shape]} xtal: {counts} cells"
     said = config.beam

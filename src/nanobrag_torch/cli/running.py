@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nanobrag_torch.config import Config, OutputConfig
-from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragWarning
+from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragWarning, TableRangeWarning
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
@@ -133,12 +133,20 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Show the package's warnings as lines of this program; leave all others to Python."""
+def warnings_as_lines(say: Say | None = None) -> Iterator[None]:
+    """Show the package's warnings as lines of this program; leave all others to Python.
+
+    Samples outside the table are told of once, in the words of the C program to `say`, where its tools look for them.
+    """
     show = warnings.showwarning
+    told: list[TableRangeWarning] = []
 
     def line(message: Warning | str, category: type[Warning], *rest: object) -> None:
-        if issubclass(category, NanobragWarning):
+        if isinstance(message, TableRangeWarning) and say not in (None, say_nothing):
+            for text in message.lines if not told else ():
+                say(text)
+            told.append(message)
+        elif issubclass(category, NanobragWarning):
             complain(f"warning: {' '.join(str(message).split(chr(10)))}")
         else:
             show(message, category, *rest)  # type: ignore[arg-type]

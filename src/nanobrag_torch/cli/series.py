@@ -63,7 +63,7 @@ def run_series(parsed: Parsed, config: Config, flags: Mapping[str, str], say: Sa
             record.begin(Identity(plan.frames, said, seed, misset, __version__, secrets.token_hex(4)))
         record.tidy({Path(name).absolute().parent for name in plan.names(1).values()})
         try:
-            with threads(plan.config.output.threads), warnings_as_lines():
+            with threads(plan.config.output.threads), warnings_as_lines(say):
                 _draw(plan, record, missing, inputs, say)
         except NanobragError:
             record.abandon()

@@ -16,7 +16,10 @@ class CrystalConfig:
     """Unit cell, orientation, size, shape, mosaicity and structure factors (specs: crystal, structure_factors).
 
     `orientation_matrix` holds what a MOSFLM matrix file holds: rows x, y, z, columns a*, b*, c*, times wavelength.
-    `structure_factors` is a table made in Python; it takes the place of `hkl_file` and `dump_file`.
+    `structure_factors` is a table made in Python; it takes the place of `hkl_file`, `model_file` and `dump_file`.
+    `hkl_file` may be a text table, an MTZ or a reflection mmCIF file; `model_file` is a PDB or mmCIF file, with the
+    density (electrons/Å³) and B (Å²) of its flat bulk solvent in `model_solvent`. The cell of such a file is used
+    when neither a cell nor a matrix is given.
     `amorphous_file` is checked to be readable and has no effect (specs: io_formats 8).
     """
 
@@ -49,6 +52,7 @@ class CrystalConfig:
     mtz_column: str | None = None
     model_file: str | None = None
     model_dmin_A: float | None = None
+    model_solvent: tuple[float, float] | None = None
     structure_factors: StructureFactors | None = None
     default_F: Real | None = None
     amorphous_file: str | None = None

@@ -39,6 +39,25 @@ class Solvent(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Model:
+    """The atoms of a file, read and found usable.
+
+    Args:
+        path: the model's file.
+        cell: a, b, c (Å), alpha, beta, gamma (degrees).
+        space_group: Hermann-Mauguin name.
+        structure: a `gemmi.Structure`.
+        atoms: its atoms by element.
+    """
+
+    path: str
+    cell: Cell
+    space_group: str
+    structure: gemmi.Structure
+    atoms: dict[str, list[gemmi.Atom]]
+
+
+@dataclass(frozen=True)
 class ModelSums:
     """The sums over the atoms of a model, to a resolution.
 
@@ -95,18 +114,28 @@ def read_model(
     return Reflections(grid, sums.cell, sums.space_group, f"atomic model to {d_min:g} A")
 
 
-def model_sums(path: PathLike, d_min: float, *, solvent: Solvent | None = None) -> ModelSums:
+def open_model(path: PathLike) -> Model:
+    """The atoms of a PDB or mmCIF file, which may be gzipped; of several models the first counts.
+
+    Raises:
+        FileFormatError: not a model, truncated, no atoms, no unit cell, no space group, an unknown element.
+    """
+    structure = _open(path)
+    cell, group = cell_and_group(path, structure.cell, structure.find_spacegroup())
+    return Model(str(path), cell, group, structure, _atoms_by_element(path, structure))
+
+
+def model_sums(model: PathLike | Model, d_min: float, *, solvent: Solvent | None = None) -> ModelSums:
     """The sums over the atoms of a model and its symmetry mates, for every reflection of the P1 cell to `d_min` (Å).
 
     Isotropic and anisotropic temperature factors and occupancies count; of several models the first does.
 
     Raises:
-        FileFormatError: not a model, truncated, no atoms, no unit cell, no space group, an unknown element.
+        FileFormatError: as `open_model`.
         InputError: the resolution is not positive, or too fine for a grid.
     """
-    structure = _open(path)
-    cell, group = cell_and_group(path, structure.cell, structure.find_spacegroup())
-    atoms = _atoms_by_element(path, structure)
+    model = model if isinstance(model, Model) else open_model(model)
+    structure, atoms = model.structure, model.atoms
     indices = _indices_to(structure.cell, d_min)
     stol2 = _stol2(structure.cell, indices)
     sums, form_factors = [], []
@@ -115,9 +144,9 @@ def model_sums(path: PathLike, d_min: float, *, solvent: Solvent | None = None) 
         sums.append(_density_transform(structure, members, d_min, indices, stol2) / f0)
         form_factors.append(f0)
     return ModelSums(
-        str(path),
-        cell,
-        group,
+        model.path,
+        model.cell,
+        model.space_group,
         tuple(atoms),
         indices,
         np.array(sums),

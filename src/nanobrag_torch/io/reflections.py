@@ -94,14 +94,27 @@ def expand_to_p1(
     return grid_of(path, places, values, default_F, np.isfinite(values))
 
 
+def resolution(found: Reflections) -> float:
+    """The smallest d (Å) of the reflections that have a value."""
+    import gemmi
+
+    grid = found.grid
+    given = np.ones(grid.values.shape, dtype=np.bool_) if grid.given is None else grid.given
+    vectors = (np.argwhere(given) + grid.origin) @ np.array(gemmi.UnitCell(*found.cell).frac.mat.tolist())
+    return float(1.0 / np.sqrt(max(np.einsum("ni,ni->n", vectors, vectors).max(), 1e-30)))
+
+
 def cell_and_group(path: PathLike, cell: gemmi.UnitCell, group: gemmi.SpaceGroup | None) -> tuple[Cell, str]:
     """The parameters of a cell and the name of a space group, as a file gives them.
 
     Raises:
-        FileFormatError: there is no unit cell or no space group.
+        FileFormatError: there is no unit cell, an impossible one, or no space group.
     """
     if not cell.is_crystal():
         raise FileFormatError(path, "", "no unit cell in the file; add one")
+    if not (math.isfinite(cell.volume) and cell.volume > 0):
+        text = " ".join(f"{x:g}" for x in cell.parameters)
+        raise FileFormatError(path, "", f"no unit cell has the parameters {text}; correct them")
     if group is None:
         raise FileFormatError(path, "", "no space group in the file, or an unknown one; add it")
     a, b, c, alpha, beta, gamma = cell.parameters

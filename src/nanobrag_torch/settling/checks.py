@@ -16,6 +16,7 @@ from typing import Any
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
+from nanobrag_torch.io.amplitude_files import brings_cell
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, phi_steps
 from nanobrag_torch.units import metres_from_mm
@@ -78,6 +79,10 @@ def _check_types(part: Any) -> None:
             _check_real(field.name, value, infinite=field.name == "attenuation_depth_um")
         elif kind.startswith("Vector"):
             _check_length(field.name, value, 3)
+            for component in value:
+                _check_real(field.name, component)
+        elif kind.startswith("tuple[float"):
+            _check_length(field.name, value, kind.count("float"))
             for component in value:
                 _check_real(field.name, component)
         elif kind.startswith("int"):
@@ -152,7 +157,8 @@ def _check_crystal(said: CrystalConfig) -> None:
             )
     has_matrix = said.matrix_file is not None or said.orientation_matrix is not None
     has_cell = _number(said.cell_a, 0.0) > 0
-    if not has_cell and not has_matrix and said.model_file is None:
+    _check_sources(said)
+    if not (has_cell or has_matrix or _file_has_cell(said)):
         raise UsageError("cell_a", "the crystal is missing", "give a unit cell or an orientation matrix")
     if has_cell:
         _check_angles(said)
@@ -160,6 +166,27 @@ def _check_crystal(said: CrystalConfig) -> None:
         _check_matrix(said.orientation_matrix)
     if not _has_amplitudes(said):
         raise UsageError("hkl_file", "the structure factors are missing", "give a table, or a default amplitude")
+
+
+def _check_sources(said: CrystalConfig) -> None:
+    """One source of structure factors, and what belongs to it (specs: structure_factors 7)."""
+    _check_positive(said, "model_dmin_A")
+    if said.structure_factors is not None:
+        return
+    if said.model_file is not None and said.hkl_file is not None:
+        problem = f"the structure factors come from {said.hkl_file} already"
+        raise InputError("model_file", problem, "leave one of the two files out")
+    if said.model_file is None and said.model_dmin_A is not None:
+        raise InputError("model_dmin_A", "there is no model of this resolution", "give one, or leave it out")
+    if said.hkl_file is None and said.mtz_column is not None:
+        raise InputError("mtz_column", "there is no file to take a column from", "give an MTZ or reflection mmCIF file")
+
+
+def _file_has_cell(said: CrystalConfig) -> bool:
+    """Whether the cell can be taken from the source of the structure factors."""
+    if said.structure_factors is not None:
+        return False
+    return said.model_file is not None or (said.hkl_file is not None and brings_cell(said.hkl_file))
 
 
 def _has_amplitudes(said: CrystalConfig) -> bool:

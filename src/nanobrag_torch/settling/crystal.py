@@ -199,6 +199,11 @@ def _structure_factors(said: CrystalConfig, inputs: Inputs) -> StructureFactors:
 def _interpolate(said: CrystalConfig, table: StructureFactors) -> bool:
     if table.values is None:
         return False
+    return wants_interpolation(said)
+
+
+def wants_interpolation(said: CrystalConfig) -> bool:
+    """Whether amplitudes are interpolated if there is a table (specs: structure_factors 4)."""
     if said.interpolate is not None:
         return said.interpolate
     return min(number(n, 1.0) for n in (said.Na, said.Nb, said.Nc)) <= 2

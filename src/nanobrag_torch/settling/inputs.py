@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.config import Config, CrystalConfig
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.amplitude_files import CIF, MTZ, TEXT, amplitude_format
 from nanobrag_torch.io.fdump import read_dump, write_dump
 from nanobrag_torch.io.hkl import ReflectionGrid, read_hkl
+from nanobrag_torch.io.model import Model, open_model
 from nanobrag_torch.io.mosflm_matrix import read_matrix
+from nanobrag_torch.io.mtz import read_mtz
+from nanobrag_torch.io.reflection_cif import read_reflection_cif
+from nanobrag_torch.io.reflections import Cell, Reflections
 from nanobrag_torch.io.smv import HeaderFacts, Mask, read_mask, read_smv_header
 from nanobrag_torch.io.sourcefile import read_sources
 from nanobrag_torch.io.spectrum import Spectrum, read_spectrum
@@ -30,6 +35,8 @@ class Inputs:
         grid: amplitudes of the reflection file or the dump.
         grid_file: the name of the file they come from.
         grid_from_dump: whether that is a dump.
+        reflections: the grid with cell and space group, when the file is an MTZ or reflection mmCIF file.
+        model: the atoms of the model file.
         sources: [Q, 5] x, y, z (m), weight, wavelength (m); NaN = missing.
         spectrum: wavelengths and shares of the photons.
         mask: bool [slow, fast] of the mask file, False = pixel to skip.
@@ -41,18 +48,26 @@ class Inputs:
     grid: ReflectionGrid | None = None
     grid_file: str | None = None
     grid_from_dump: bool = False
+    reflections: Reflections | None = None
+    model: Model | None = None
     sources: NDArray[np.float64] | None = None
     spectrum: Spectrum | None = None
     mask: NDArray[np.bool_] | None = None
     image_header: HeaderFacts | None = None
     mask_header: HeaderFacts | None = None
 
+    @property
+    def cell(self) -> Cell | None:
+        """The unit cell (Å, degrees) of the file of structure factors or of the model, if it states one."""
+        source = self.model or self.reflections
+        return None if source is None else source.cell
+
 
 def read_inputs(config: Config) -> Inputs:
     """Read every file that `config` names.
 
-    A reflection file counts before a dump; a dump is read if the configuration asks for it and it exists
-    (specs: structure_factors 1). A table made in Python takes the place of both.
+    A reflection file or a model counts before a dump; a dump is read if the configuration asks for it and it exists
+    (specs: structure_factors 1). A table made in Python takes the place of all.
 
     Raises:
         FileFormatError: names the file and line: missing, malformed, or numbers that are not finite.
@@ -60,10 +75,10 @@ def read_inputs(config: Config) -> Inputs:
     """
     crystal, sampling = config.crystal, config.sampling
     grid_file, from_dump = _grid_file(crystal)
-    grid = None
-    if grid_file is not None:
-        read = read_dump if from_dump else read_hkl
-        grid = read(grid_file, _number(crystal.default_F))
+    found = None if grid_file is None else _amplitudes(crystal, grid_file, from_dump)
+    reflections = found if isinstance(found, Reflections) else None
+    grid = found.grid if isinstance(found, Reflections) else found
+    models = crystal.model_file is not None and crystal.structure_factors is None
     mask = None if sampling.mask_file is None else read_mask(sampling.mask_file)
     if mask is not None:
         _check_mask_size(config, mask)
@@ -72,6 +87,8 @@ def read_inputs(config: Config) -> Inputs:
         grid=grid,
         grid_file=grid_file,
         grid_from_dump=from_dump,
+        reflections=reflections,
+        model=open_model(crystal.model_file) if models and crystal.model_file is not None else None,
         sources=None if config.beam.source_file is None else read_sources(config.beam.source_file),
         spectrum=None if config.beam.spectrum_file is None else read_spectrum(config.beam.spectrum_file),
         mask=None if mask is None else mask.keep,
@@ -104,12 +121,28 @@ def write_dump_for(config: Config, inputs: Inputs) -> str | None:
     Raises:
         InputError: it could not be written; the command line makes a warning of it (specs: structure_factors 2).
     """
-    due = config.crystal.use_dump and inputs.grid is not None and not inputs.grid_from_dump
-    if not due or inputs.grid is None:
+    if not uses_dump(config.crystal, inputs) or inputs.grid is None or inputs.grid_from_dump:
         return None
     name = dump_file(config.crystal)
     write_dump(name, inputs.grid, field="-dump")
     return name
+
+
+def uses_dump(crystal: CrystalConfig, inputs: Inputs) -> bool:
+    """Whether dumps are read and written: not with a file that states the cell, which a dump cannot keep."""
+    return crystal.use_dump and inputs.cell is None
+
+
+def _amplitudes(crystal: CrystalConfig, name: str, from_dump: bool) -> ReflectionGrid | Reflections:
+    """What a file of structure factors holds, by its format."""
+    default_F = _number(crystal.default_F)
+    if from_dump:
+        return read_dump(name, default_F)
+    kind = amplitude_format(name)
+    if kind == TEXT and crystal.mtz_column is not None:
+        raise InputError("mtz_column", f"{name} is a text table of h k l F, without columns to choose", "leave it out")
+    readers = {MTZ: read_mtz, CIF: read_reflection_cif}
+    return read_hkl(name, default_F) if kind == TEXT else readers[kind](name, crystal.mtz_column, default_F)
 
 
 def _grid_file(crystal: CrystalConfig) -> tuple[str | None, bool]:
@@ -117,7 +150,7 @@ def _grid_file(crystal: CrystalConfig) -> tuple[str | None, bool]:
 
     A dump that exists is read on the command line (`use_dump`); in Python only one that was named.
     """
-    if crystal.structure_factors is not None:
+    if crystal.structure_factors is not None or crystal.model_file is not None:
         return None, False
     if crystal.hkl_file is not None:
         return crystal.hkl_file, False

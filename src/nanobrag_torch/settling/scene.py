@@ -18,6 +18,7 @@ from nanobrag_torch.render import panel_frame_of
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.checks import check
 from nanobrag_torch.settling.crystal import settle_crystal
+from nanobrag_torch.settling.crystal_files import Seen, cell_notes, from_files
 from nanobrag_torch.settling.defects import defect_notes
 from nanobrag_torch.settling.detector import DEFAULT_CONVENTION, settle_detector, settled_convention
 from nanobrag_torch.settling.exact import true_beam_position, without_antipode
@@ -29,6 +30,7 @@ from nanobrag_torch.settling.sampling import (
     settle_sampling,
     settle_scan,
 )
+from nanobrag_torch.settling.values import number
 from nanobrag_torch.units import metres_from_angstrom
 
 if TYPE_CHECKING:
@@ -77,7 +79,9 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     direction = normalise(vector(convention.beam))
     detector = settle_detector(config.detector, convention, direction, exact)
     beam = settle_beam(config.beam, inputs, convention, exact)
-    crystal_said = config.crystal
+    seen = Seen(number(config.sampling.dmin_A, 0.0), exact)
+    from_file = from_files(config.crystal, inputs, detector.detector, beam.beam, seen)
+    crystal_said = from_file.crystal
     if exact and crystal_said.misset_random and crystal_said.misset_seed is None:
         crystal_said = replace(crystal_said, misset_seed=config.output.noise_seed)
     crystal = settle_crystal(crystal_said, config.beam, inputs, wavelength, generator, exact)
@@ -94,6 +98,8 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         *detector.notes,
         *beam.notes,
         *crystal.notes,
+        *from_file.notes,
+        *cell_notes(from_file.other_cell, crystal.lattice),
         *oversample_notes(config.sampling, sampling.oversample, recommended, largest, reciprocal_pixel),
     ]
     facts: dict[str, Any] = {**detector.facts, **beam.facts, **crystal.facts}

@@ -10,14 +10,43 @@ _TABLE = "the amorphous-scattering table is checked to be readable and changes n
 INPUT = (
     Flag(
         ("-hkl*",),
-        "structure factors: a text table of h k l F, one reflection of the P1 cell per line",
+        "structure factors: a text table of h k l F, one reflection of the P1 cell per line; or an MTZ or reflection "
+        "mmCIF file, which is expanded to P1 and gives the unit cell too",
         "-hkl P1.hkl",
         {"crystal.hkl_file": "P1.hkl"},
         takes=name("crystal.hkl_file"),
     ),
     Flag(
+        ("-mtz_column",),
+        "column of the MTZ or mmCIF file: amplitudes or intensities; of a Friedel pair either label",
+        "-mtz_column FP",
+        {"crystal.mtz_column": "FP"},
+        takes=name("crystal.mtz_column"),
+        default="the first pair of amplitudes, or else the first amplitudes",
+        extension=True,
+    ),
+    Flag(
+        ("-model",),
+        "PDB or mmCIF file of atoms, from which structure factors are computed, anomalous scattering included; it "
+        "gives the unit cell too",
+        "-model model.pdb",
+        {"crystal.model_file": "model.pdb"},
+        takes=name("crystal.model_file"),
+        extension=True,
+    ),
+    Flag(
+        ("-model_dmin",),
+        "resolution to which structure factors of -model are computed",
+        "-model_dmin 2.0",
+        {"crystal.model_dmin_A": 2.0},
+        takes=real("crystal.model_dmin_A"),
+        unit="Å",
+        default="a little beyond the detector's corners, but not beyond 1 Å",
+        extension=True,
+    ),
+    Flag(
         ("-dump*",),
-        "binary cache of the structure factors: written when -hkl is given, read when it is not",
+        "binary cache of the structure factors: written when -hkl names a text table, read when there is no -hkl",
         "-dump cache.bin",
         {"crystal.dump_file": "cache.bin"},
         takes=name("crystal.dump_file"),
