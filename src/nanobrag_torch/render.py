@@ -175,7 +175,7 @@ def _chunk_sums(scene: PixelScene, chunk: Tensor, way: Way) -> PixelSum:
     """One chunk; with a gradient asked for, its graph is not held but made again in the backward pass."""
 
     def sums() -> tuple[Tensor | None, ...]:
-        return tuple(accumulate(scene, chunk, lambda S: _lattice(scene, S, way)))
+        return tuple(accumulate(scene, chunk, lambda S: orientation_sum(scene, S, way)))
 
     found = checkpoint(sums, use_reentrant=False) if scene.keeps_graph else sums()
     return PixelSum(*found)
@@ -185,7 +185,8 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _lattice(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
+def orientation_sum(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
+    """Sum over the orientations of a scene of F²L² [P] at scattering vectors S [P, 3]."""
     return lattice_sum(
         S,
         scene.A,

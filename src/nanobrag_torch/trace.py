@@ -16,7 +16,6 @@ from nanobrag_torch.geometry.detector import Placement, placement_stages
 from nanobrag_torch.geometry.orientation import phi_angles
 from nanobrag_torch.geometry.rotation import rotate_xyz
 from nanobrag_torch.geometry.vectors import dot
-from nanobrag_torch.kernels.lattice_sum import lattice_sum
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.problem import LatticeProblem
 from nanobrag_torch.kernels.reference import reflection
@@ -24,8 +23,10 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.numerics import sincg
 from nanobrag_torch.physics.accumulate import Cached, SubPixel, Term, accumulate, sub_pixels, term, term_factor
 from nanobrag_torch.physics.background import background_intensity
-from nanobrag_torch.render import pixel_scene, scaled
+from nanobrag_torch.render import Way, orientation_sum, pixel_scene, scaled
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, METRES_PER_ANGSTROM, degrees_from_radians
+
+PLAIN = Way(backend="reference")
 
 
 class Tap(NamedTuple):
@@ -86,7 +87,7 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -
         for source in range(experiment.beam.sources):
             now = term(scene, at, source)
             cached = cached.polarized(now)
-            before = before + term_factor(scene, at, now) * _lattice(scene, now.S)
+            before = before + term_factor(scene, at, now) * orientation_sum(scene, now.S, PLAIN)
             walk.append((at, now))
     phi = phi_angles(experiment.scan.start, experiment.scan.step, experiment.scan.steps)
     for at, now in walk:
@@ -198,7 +199,7 @@ def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> 
 def _pixel(
     experiment: Experiment, scene: PixelScene, pixel: Tensor, cached: Cached, terms: Tensor, last: tuple[SubPixel, Term]
 ) -> Iterator[Tap]:
-    sums = accumulate(scene, pixel, lambda S: _lattice(scene, S))
+    sums = accumulate(scene, pixel, lambda S: orientation_sum(scene, S, PLAIN))
     value = scaled(experiment, sums.total, sums.background)
     water, fluence = experiment.crystal.water, experiment.beam.fluence
     background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)
@@ -217,18 +218,3 @@ def _pixel(
     yield _tap("pixel", "cos_2theta", dot(at.directions, scene.incident[now.source]), "intensity 5")
     yield _tap("pixel", "I_pixel_final", value, "intensity 6")
     yield _tap("pixel", "floatimage_accumulated", value.to(torch.float32).to(torch.float64), "intensity 6")
-
-
-def _lattice(scene: PixelScene, S: Tensor) -> Tensor:
-    return lattice_sum(
-        S,
-        scene.A,
-        scene.N,
-        scene.structure_factors,
-        shape=scene.shape,
-        reciprocal=scene.reciprocal,
-        fudge=scene.fudge,
-        interpolation=scene.interpolate,
-        radius=scene.radius,
-        backend="reference",
-    )
