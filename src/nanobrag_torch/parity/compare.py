@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,12 @@ def _compare(options: argparse.Namespace) -> int:
         notes.append(f"our image of {_size(ours)} pixels was stretched to {_size(theirs)}")
         ours = resampled(ours, (theirs.shape[0], theirs.shape[1]))
     region = tuple(options.roi) if options.roi else None
-    metrics = _measured(ours, theirs, region)
-    verdict = judge(options, cut(ours, region), cut(theirs, region), metrics, sides)
-    _write_pictures(options, sides, ours, theirs, region)
+    with ThreadPoolExecutor() as pool:
+        pictures = pool.submit(_write_pictures, options, sides, ours, theirs, region)
+        promised = pool.submit(_promised, options, cut(ours, region), cut(theirs, region), sides)
+        metrics = _measured(ours, theirs, region)
+        pictures.result()
+        verdict = judge(options, metrics, promised.result())
     told = summary(options, c, sides, verdict, metrics, notes)
     told["times"]["overhead_s"] = time.perf_counter() - begun - sum(sides.c.wall) - sum(sides.py.wall)
     told["times"]["analysis_s"] = time.perf_counter() - ready
@@ -176,39 +180,52 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _measured(ours: Any, theirs: Any, region: Any) -> Metrics:
     try:
-        return measure(np.nan_to_num(ours), np.nan_to_num(theirs), region)
+        return measure(_finite(ours), _finite(theirs), region)
     except ValueError as error:
         raise InputError("--roi", str(error)) from error
+
+
+def _finite(image: Any) -> Any:
+    return image if np.isfinite(image).all() else np.nan_to_num(image)
 
 
 def _size(image: Any) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"
 
 
-def judge(options: argparse.Namespace, ours: Any, theirs: Any, metrics: Metrics, sides: Sides) -> Verdict:
-    """The verdict by the options' own limits, or by the bounds promised for the precision in use."""
+def judge(options: argparse.Namespace, metrics: Metrics, promised: list[str]) -> Verdict:
+    """The verdict by the options' own limits, else by `promised`: what speaks against the promised bounds."""
+    if options.threshold is None and options.sum_tolerance is None:
+        return Verdict(_status(promised), f"the project's bounds for {options.dtype or 'float64'}", promised)
+    criterion, reasons = [], [text for text in promised if "not finite" in text]
+    if options.threshold is not None:
+        criterion.append(f"correlation at least {options.threshold:g}")
+        if not metrics.correlation >= options.threshold:
+            reasons.append(f"correlation {metrics.correlation:.9g} is below {options.threshold:g}")
+    if options.sum_tolerance is not None:
+        criterion.append(f"sums equal within {options.sum_tolerance:g}")
+        if not abs(metrics.sum_ratio - 1.0) <= options.sum_tolerance:
+            reasons.append(f"the sum ratio {metrics.sum_ratio:.9g} is off by more than {options.sum_tolerance:g}")
+    return Verdict(_status(reasons), ", ".join(criterion), reasons)
+
+
+def _status(reasons: list[str]) -> int:
+    return DISAGREE if reasons else AGREE
+
+
+def _promised(options: argparse.Namespace, ours: Any, theirs: Any, sides: Sides) -> list[str]:
+    """What speaks against the bounds that the project promises for the precision in use."""
     reasons = []
     for name, image in (("our image", ours), ("the C image", theirs)):
         broken = int(np.count_nonzero(~np.isfinite(image)))
         if broken:
             reasons.append(f"{name} holds {broken} values that are not finite")
-    if options.threshold is not None or options.sum_tolerance is not None:
-        criterion = []
-        if options.threshold is not None:
-            criterion.append(f"correlation at least {options.threshold:g}")
-            if not metrics.correlation >= options.threshold:
-                reasons.append(f"correlation {metrics.correlation:.9g} is below {options.threshold:g}")
-        if options.sum_tolerance is not None:
-            criterion.append(f"sums equal within {options.sum_tolerance:g}")
-            if not abs(metrics.sum_ratio - 1.0) <= options.sum_tolerance:
-                reasons.append(f"the sum ratio {metrics.sum_ratio:.9g} is off by more than {options.sum_tolerance:g}")
-        return Verdict(DISAGREE if reasons else AGREE, ", ".join(criterion), reasons)
+    if not ours.size:
+        return reasons
     if options.dtype == "float32":
-        reasons += single_problems(ours, theirs)
-        return Verdict(DISAGREE if reasons else AGREE, "the project's bounds for float32", reasons)
+        return reasons + single_problems(ours, theirs)
     tophat = sides.c.printed.get("shape") == "tophat-spot"
-    reasons += image_agreement(ours, theirs, DOUBLE_TOPHAT if tophat else DOUBLE).problems()
-    return Verdict(DISAGREE if reasons else AGREE, "the project's bounds for float64", reasons)
+    return reasons + image_agreement(ours, theirs, DOUBLE_TOPHAT if tophat else DOUBLE).problems()
 
 
 def _notes(sides: Sides) -> list[str]:
