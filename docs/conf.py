@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,11 @@ HERE = Path(__file__).parent
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 os.environ["NANOBRAG_EXAMPLES"] = str(HERE.parent / "examples")
 os.environ.pop("NB_C_BIN", None)
+_profile = tempfile.TemporaryDirectory()
+os.environ["IPYTHONDIR"] = _profile.name
+_startup = Path(_profile.name) / "profile_default" / "startup"
+_startup.mkdir(parents=True)
+shutil.copy(HERE / "_kernel" / "startup.py", _startup)
 
 project = "nanobrag_torch"
 author = "The nanobrag_torch developers"
@@ -24,7 +31,7 @@ version = release = __version__
 copyright = author
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_kernel"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 html_theme = "furo"
 html_title = "nanobrag_torch"
@@ -43,7 +50,8 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_class_signature = "separated"
+autodoc_class_signature = "mixed"
+autodoc_default_options = {"no-value": True}
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Warns"]
 
