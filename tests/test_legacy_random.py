@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from nanobrag_torch import legacy_random
 from nanobrag_torch.legacy_random import (
     LegacyRandom,
     Stream,
@@ -201,3 +202,19 @@ def test_seeds_of_a_series():  # specs: rng 9
 def test_frames_lie_far_apart_in_the_period(frames):
     places = sorted(k * 1327217887 % 2147483646 for k in range(frames))
     assert min(b - a for a, b in pairwise(places)) > 0.3 * 2147483646 / frames
+
+
+def test_single_power_is_that_of_the_c_library():
+    """specs: rng 4; an argument for which the power in double, rounded once, has another last bit."""
+    third = float(np.float32(1 / 3))
+    values = [float(x) for x in np.random.default_rng(1).random(20000, dtype=np.float32)]
+    rounded = [float(np.float32(x**third)) for x in values]
+    ours = [legacy_random.single_power(x, third) for x in values]
+    off = [abs(a / b - 1) for a, b in zip(ours, rounded, strict=True) if a != b]
+    assert len(off) < 40
+    assert all(difference < 2**-23 * 1.01 for difference in off)
+
+
+def test_single_power_without_a_c_library(monkeypatch):
+    monkeypatch.setattr(legacy_random, "_POWER", None)
+    assert legacy_random.single_power(0.5, 2.0) == 0.25
