@@ -138,7 +138,7 @@ def ssim(a: Array, b: Array, window: int = SSIM_WINDOW) -> float:
     bands = [slice(start, min(start + BAND, rows) + size[0] - 1) for start in starts]
     with ThreadPoolExecutor() as pool:
         total: float = sum(pool.map(lambda band: _ssim_sum(a[band] / span, b[band] / span, size), bands))
-    return total / (rows * (a.shape[1] - size[1] + 1))
+    return float(total / (rows * (a.shape[1] - size[1] + 1)))
 
 
 def _ssim_sum(a: Array, b: Array, size: tuple[int, int]) -> float:
