@@ -278,7 +278,7 @@ function resize(pane) {
   const box = pane.stage.getBoundingClientRect(), W = Math.max(1, Math.floor(box.width)), H = Math.max(1, Math.floor(box.height));
   if (pane.canvas.width === W && pane.canvas.height === H && pane.view) return;
   const whole = !pane.view || pane.whole, centre = pane.view && [pane.view.x + pane.canvas.width / pane.view.scale / 2, pane.view.y + pane.canvas.height / pane.view.scale / 2];
-  for (const c of [pane.canvas, pane.cover]) { c.width = W; c.height = H; }
+  for (const c of [pane.canvas, pane.cover]) { c.width = W; c.height = H; c.style.width = W + "px"; c.style.height = H + "px"; }
   if (whole) fitView(pane);
   else { pane.view.x = centre[0] - W / pane.view.scale / 2; pane.view.y = centre[1] - H / pane.view.scale / 2; }
   redraw();
