@@ -92,3 +92,10 @@ def test_what_cannot_be_refined_says_why() -> None:
         Parameters(scene(), ["detector_shift"])
     with pytest.raises(InputError, match="only a default amplitude"):
         Parameters(scene(structure_factors=StructureFactors.constant(3.0)), ["amplitudes"])
+
+
+def test_a_table_in_single_precision_is_read_as_what_it_is() -> None:
+    single = StructureFactors(torch.full((9, 9, 9), 10.0), (-4, -4, -4), torch.tensor(5.0))
+    double = StructureFactors(torch.full((9, 9, 9), 10.0).double(), (-4, -4, -4), torch.tensor(5.0).double())
+    images = [expected_values(scene(structure_factors=table), PIXELS) for table in (single, double)]
+    torch.testing.assert_close(*images, rtol=1e-12, atol=0)

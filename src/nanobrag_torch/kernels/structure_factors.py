@@ -39,7 +39,7 @@ class StructureFactors:
 
     def flat(self) -> Tensor:
         """[H·K·L + 1] amplitudes, l fastest, with `default_F` behind them: the form that kernels read."""
-        default = self.default_F.reshape(1)
+        default = self.default_F.reshape(1).to(torch.float64)
         return default if self.values is None else torch.cat([self.values.reshape(-1).to(default), default])
 
     def place(self, h: Tensor, k: Tensor, l: Tensor) -> Tensor:
