@@ -18,7 +18,7 @@ from nanobrag_torch.text import g
 
 RUN_PIXELS = 64
 """Neighbouring pixels that are judged together."""
-BLOCK_RUNS = 1024
+BLOCK_RUNS = 16384
 """Runs of pixels that are judged at once; what is seen later than a hit is not looked at."""
 LARGEST_PIECE = 2_000_000
 """Numbers that are held at once."""
@@ -74,30 +74,46 @@ def first_outside(experiment: Experiment, lists: Sequence[Tensor | None]) -> Out
             panel = experiment.detector.panels[index]
             scene = pixel_scene(experiment, index).to(torch.device("cpu"))
             count = panel.pixels_s * panel.pixels_f
-            pixels = torch.arange(count) if chosen is None else chosen.detach().cpu()
-            for run in _doubtful_runs(scene, pixels):
+            pixels = range(count) if chosen is None else chosen.cpu()
+            for run in _doubtful_runs(scene, pixels) if len(pixels) else ():
                 found = _first_of(scene, run)
                 if found is not None:
                     return found
     return None
 
 
-def _doubtful_runs(scene: PixelScene, pixels: Tensor) -> Iterator[Tensor]:
+def _doubtful_runs(scene: PixelScene, pixels: Tensor | range) -> Iterator[Tensor]:
     """Runs of pixels, in order, of which a sample may be outside."""
-    for runs in torch.split(pixels, RUN_PIXELS * BLOCK_RUNS):
-        missing = -len(runs) % RUN_PIXELS
-        padded = torch.cat([runs, runs[-1:].expand(missing)]).reshape(-1, RUN_PIXELS)
-        for run, doubtful in zip(padded, _may_leave(scene, padded).tolist(), strict=True):
-            if doubtful:
-                yield run
+    low, high = _whole_rows(scene, len(pixels)) if isinstance(pixels, range) else _listed(scene, pixels)
+    for start in range(0, low.shape[1], BLOCK_RUNS):
+        doubtful = _may_leave(scene, low[:, start : start + BLOCK_RUNS], high[:, start : start + BLOCK_RUNS])
+        for run in (torch.nonzero(doubtful)[:, 0] + start).tolist():
+            if isinstance(pixels, range):
+                first = int(low[0, run]) * scene.pixels_f
+                yield torch.arange(first + int(low[1, run]), first + int(high[1, run]) + 1)
+            else:
+                yield pixels[run * RUN_PIXELS : (run + 1) * RUN_PIXELS]
 
 
-def _may_leave(scene: PixelScene, runs: Tensor) -> Tensor:
-    """Whether any sample of runs of pixels [G, RUN_PIXELS] may be outside; bool [G]."""
-    slow = torch.div(runs, scene.pixels_f, rounding_mode="floor")
-    fast = runs - slow * scene.pixels_f
-    low = torch.stack([slow.amin(1), fast.amin(1)])
-    high = torch.stack([slow.amax(1), fast.amax(1)])
+def _whole_rows(scene: PixelScene, count: int) -> tuple[Tensor, Tensor]:
+    """Smallest and largest (slow, fast) [2, G] of the runs of a whole panel, none longer than a row."""
+    starts = torch.arange(0, scene.pixels_f, RUN_PIXELS)
+    ends = (starts + RUN_PIXELS - 1).clamp(max=scene.pixels_f - 1)
+    slow = torch.arange(count // scene.pixels_f).repeat_interleave(len(starts))
+    rows = count // scene.pixels_f
+    return torch.stack([slow, starts.repeat(rows)]), torch.stack([slow, ends.repeat(rows)])
+
+
+def _listed(scene: PixelScene, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest (slow, fast) [2, G] of the runs of a list of pixels [P]."""
+    padded = torch.cat([pixels, pixels[-1:].expand(-len(pixels) % RUN_PIXELS)]).reshape(-1, RUN_PIXELS)
+    slow = torch.div(padded, scene.pixels_f, rounding_mode="floor")
+    fast = padded - slow * scene.pixels_f
+    return torch.stack([slow.amin(1), fast.amin(1)]), torch.stack([slow.amax(1), fast.amax(1)])
+
+
+def _may_leave(scene: PixelScene, low: Tensor, high: Tensor) -> Tensor:
+    """Whether any sample between pixels (slow, fast) [2, G] may be outside; bool [G]."""
     middle = torch.div(low + high, 2, rounding_mode="floor")
     at = sub_pixel(replace(scene, oversample=1), middle[0] * scene.pixels_f + middle[1], 0, (0, 0))
     steps = torch.stack([scene.slow, scene.fast]).square().sum(-1, keepdim=True).sqrt() * scene.pixel_size
@@ -106,10 +122,10 @@ def _may_leave(scene: PixelScene, runs: Tensor) -> Tensor:
     change = torch.where(at.distance > far, 2.0 * far / (at.distance - far), 2.0)
     lengths = scene.A.square().sum(-1).sqrt()
     within = _Range.of(scene)
-    doubtful = torch.zeros(len(runs), dtype=torch.bool)
+    doubtful = torch.zeros(low.shape[1], dtype=torch.bool)
     for source, wavelength in enumerate(scene.wavelength):
         S = (at.directions - scene.incident[source]) / wavelength
-        for piece in torch.split(torch.arange(len(runs)), max(1, LARGEST_PIECE // scene.A[..., 0].numel())):
+        for piece in torch.split(torch.arange(low.shape[1]), max(1, LARGEST_PIECE // scene.A[..., 0].numel())):
             h = torch.einsum("mij,gj->gmi", scene.A, S[piece])
             doubtful[piece] |= within.leaves(h, lengths * (change[piece] / wavelength)[:, None, None])
     return doubtful

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nanobrag_torch.errors import FileFormatError, InputError
 from nanobrag_torch.io.files import PathLike, read_bytes
 from nanobrag_torch.io.hkl import LARGEST_GRID
+from nanobrag_torch.io.pdb_lines import check_pdb_lines
 from nanobrag_torch.io.reflections import Cell, Indices, Reflections, cell_and_group, grid_of
 from nanobrag_torch.units import ENERGY_WAVELENGTH_EV_A
 
@@ -48,6 +49,7 @@ class Model:
         space_group: Hermann-Mauguin name.
         structure: a `gemmi.Structure`.
         atoms: its atoms by element.
+        ended: whether the file says where it ends; a PDB file without END may have been cut off.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Model:
     space_group: str
     structure: gemmi.Structure
     atoms: dict[str, list[gemmi.Atom]]
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ def open_model(path: PathLike) -> Model:
         FileFormatError: not a model, truncated, no atoms, no unit cell, no space group, an unknown element.
     """
     structure = _open(path)
+    ended = structure.input_format != _pdb_format() or check_pdb_lines(path)
     cell, group = cell_and_group(path, structure.cell, structure.find_spacegroup())
-    return Model(str(path), cell, group, structure, _atoms_by_element(path, structure))
+    return Model(str(path), cell, group, structure, _atoms_by_element(path, structure), ended)
 
 
 def model_sums(model: PathLike | Model, d_min: float, *, solvent: Solvent | None = None) -> ModelSums:
@@ -179,7 +183,7 @@ def _open(path: PathLike) -> gemmi.Structure:
 
     read_bytes(path)
     try:
-        structure = gemmi.read_structure(str(path))
+        structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
     except (RuntimeError, ValueError, OSError) as error:
         text = " ".join(str(error).split())
         raise FileFormatError(path, "", f"not a model in PDB or mmCIF format, or truncated ({text})") from error
@@ -190,6 +194,12 @@ def _open(path: PathLike) -> gemmi.Structure:
     return structure
 
 
+def _pdb_format() -> gemmi.CoorFormat:
+    import gemmi
+
+    return gemmi.CoorFormat.Pdb
+
+
 def _atoms_by_element(path: PathLike, structure: gemmi.Structure) -> dict[str, list[gemmi.Atom]]:
     found: dict[str, list[gemmi.Atom]] = {}
     for place in structure[0].all():
@@ -197,7 +207,8 @@ def _atoms_by_element(path: PathLike, structure: gemmi.Structure) -> dict[str, l
         name = atom.element.name
         if name == "X" or not _has_form_factor(atom.element):
             where = f"atom {atom.serial} ({atom.name} of {place.residue.name} {place.residue.seqid})"
-            raise FileFormatError(path, where, f"element {name!r} is unknown or has no form factor; correct it")
+            problem = "its element is unknown" if name == "X" else f"element {name} has no form factor"
+            raise FileFormatError(path, where, f"{problem}; correct it")
         if not (np.isfinite(atom.pos.tolist()).all() and np.isfinite([atom.occ, atom.b_iso]).all()):
             raise FileFormatError(path, f"atom {atom.serial}", "position, occupancy or B is not a finite number")
         found.setdefault("H" if name == "D" else name, []).append(atom)

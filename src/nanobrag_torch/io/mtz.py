@@ -14,6 +14,8 @@ from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to
 if TYPE_CHECKING:
     import gemmi
 
+_END = b"MTZENDOFHEADERS"
+_LARGEST_INDEX = 1e6
 AMPLITUDE, AMPLITUDE_OF_MATE, INTENSITY, INTENSITY_OF_MATE = "F", "G", "J", "K"
 
 
@@ -43,7 +45,7 @@ def read_mtz(path: PathLike, column: str | None = None, default_F: float = 0.0) 
     if mtz.batches:
         raise FileFormatError(path, "", "observations are not merged; merge them first")
     choice = _chosen(path, mtz, column)
-    indices = np.rint(np.array(mtz.array[:, :3])).astype(np.int64)
+    indices = _indices(path, mtz)
     plus, minus = (_amplitudes(mtz, label, choice.intensities) for label in (choice.plus, choice.minus))
     grid = expand_to_p1(path, indices, plus, minus, mtz.spacegroup, default_F)
     source = choice.plus if choice.plus == choice.minus else f"{choice.plus}, {choice.minus}"
@@ -56,10 +58,23 @@ def _open(path: PathLike) -> gemmi.Mtz:
     content = read_bytes(path)
     if content[:4] != b"MTZ ":
         raise FileFormatError(path, "", "not an MTZ file: it does not begin with `MTZ `")
+    if _END not in content:
+        raise FileFormatError(path, "", "truncated or corrupt MTZ file (the header has no end)")
     try:
         return gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError, OSError) as error:
         raise FileFormatError(path, "", f"truncated or corrupt MTZ file ({_one_line(error)})") from error
+
+
+def _indices(path: PathLike, mtz: gemmi.Mtz) -> NDArray[np.int64]:
+    """h, k, l [n, 3]."""
+    found = np.array(mtz.array[:, :3], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        wrong = ~((found == np.rint(found)) & (np.abs(found) < _LARGEST_INDEX)).all(axis=1)
+    if wrong.any():
+        text = " ".join(f"{x:g}" for x in found[wrong][0])
+        raise FileFormatError(path, f"reflection {int(wrong.argmax()) + 1}", f"{text} are no Miller indices")
+    return found.astype(np.int64)
 
 
 def _chosen(path: PathLike, mtz: gemmi.Mtz, column: str | None) -> _Choice:

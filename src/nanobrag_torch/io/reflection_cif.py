@@ -53,7 +53,7 @@ def _block(path: PathLike) -> gemmi.ReflnBlock:
     for block in blocks:
         if block and block.is_merged():
             return block
-    raise FileFormatError(path, "", "no table of merged reflections (_refln) in the file")
+    raise FileFormatError(path, "", "no table of merged reflections (_refln) in the file; atoms go to -model")
 
 
 def _chosen(path: PathLike, labels: list[str], column: str | None) -> tuple[str, str]:

@@ -80,6 +80,8 @@ def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Be
         said = replace(said, structure_factors=_model_table(said, inputs.model, d_min, beam))
         text = f"computing Fs of {inputs.model.path} to {g(d_min)} A at {g(beam.wavelength)} A"
         notes += [_source_note(f"{text}, with solvent" if said.model_solvent else text, inputs.model.space_group, cell)]
+        if not inputs.model.ended:
+            notes += [Note("model", f"{inputs.model.path} has no END record: it may be truncated", True)]
         notes += _coverage_notes(inputs.model.path, d_min, finest, "; give a smaller -model_dmin")
     elif inputs.reflections is not None:
         found, name = inputs.reflections, str(inputs.grid_file)
