@@ -182,9 +182,7 @@ def test_the_curved_detector_is_the_measured_one(along, pixel, measured):
     else:
         beam = Z
         frame = panel_frame(
-            placement(
-                fast=X, slow=Y, normal=Z, twotheta_axis=X, pivot="sample", near_point=centre, distance=real(0.1)
-            ),
+            placement(fast=X, slow=Y, normal=Z, twotheta_axis=X, pivot="sample", near_point=centre, distance=real(0.1)),
             Z,
             False,
         )

@@ -13,6 +13,8 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.parity.golden import Case, experiment_of
 from nanobrag_torch.simulator import Simulator, pixel_lists
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*out of range for three point interpolation")
+
 VALUES, GRADIENTS = 1e-10, 1e-8
 EVALUATIONS = 40_000
 """Lattice evaluations of a sample: enough to meet every branch, few enough for the plain path."""

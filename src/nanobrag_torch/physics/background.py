@@ -16,6 +16,4 @@ from nanobrag_torch.units import (
 def background_intensity(water: Tensor, fluence: Tensor) -> Tensor:
     """I_bg = 2.57²·r_e²·Φ·W³·1e6·N_A/18 [], for a droplet of edge `water` W (m) in fluence Φ (photons/m²)."""
     molecules = water * water * water * BACKGROUND_DENSITY * AVOGADRO / BACKGROUND_MOLAR_MASS
-    return (
-        BACKGROUND_AMPLITUDE * BACKGROUND_AMPLITUDE * CLASSICAL_ELECTRON_RADIUS_SQUARED * fluence * molecules
-    )
+    return BACKGROUND_AMPLITUDE * BACKGROUND_AMPLITUDE * CLASSICAL_ELECTRON_RADIUS_SQUARED * fluence * molecules
