@@ -229,6 +229,7 @@ DIFFERENT = {
 CHECKS = [(name, mode) for name in PARAMETERS for mode in ("exact", "nanobragg")[: 1 + (name in DIFFERENT)]]
 
 
+@pytest.mark.filterwarnings("ignore::nanobrag_torch.errors.TableRangeWarning")
 @EVERY_WAY
 @pytest.mark.parametrize(("name", "physics"), CHECKS)
 def test_gradient(name, physics, backend):

@@ -33,6 +33,9 @@ _HOMES = {
     "Experiment": "models",
     "StructureFactors": "kernels.structure_factors",
     "lattice_sum": "kernels.lattice_sum",
+    "model_sums": "io.model",
+    "anomalous_factors": "io.model",
+    "model_structure_factors": "settling.model_amplitudes",
     "settle": "settling",
     "Simulator": "simulator",
     "Image": "image",
@@ -42,6 +45,7 @@ _HOMES = {
     "BackendUnavailable": "errors",
     "NanobragWarning": "errors",
     "LegacyDefectWarning": "errors",
+    "TableRangeWarning": "errors",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -109,6 +109,13 @@ def test_no_dump_is_read_or_written(words: str, run: Any) -> None:
     assert not (found.folder / "mine.bin").exists()
 
 
+def test_a_series_of_a_model(run: Any) -> None:
+    words = f"{SCENE} -model model.pdb -osc 1 -floatfile f_###.bin"
+    series, single = run(f"{words} -frames 2"), run(f"{SCENE} -model model.pdb -osc 1 -floatfile one.bin")
+    assert (series.status, series.err) == (0, "")
+    assert series.files["f_001.bin"] == single.files["one.bin"]
+
+
 def test_nothing_is_written_over_a_model(run: Any) -> None:
     found = run(f"{SCENE} -model model.pdb -floatfile model.pdb")
     assert (found.status, found.err) == (

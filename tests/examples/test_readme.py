@@ -31,7 +31,7 @@ def test_commands_run(command, monkeypatch, tmp_path):
     words = [str(ROOT / word) if word.startswith("examples/") else word for word in shlex.split(command)]
     monkeypatch.chdir(tmp_path)
     assert main([*words, "-quiet", "-nonoise", "-roi", "500", "530", "400", "430"]) == 0
-    assert (tmp_path / "still.png").exists()
+    assert (tmp_path / words[words.index("-png") + 1]).exists()
 
 
 def test_the_job_of_make_image(monkeypatch, tmp_path):
