@@ -77,6 +77,7 @@ def parse(out):
     found["pivot"] = "sample" if "around sample" in out else "beam"
     if "auto-selected tricubic" in out or "auto-selected no interp" in out:
         found["interpolation_auto"] = "auto-selected tricubic" in out
+    found["oversample_flags"] = re.search(r"pixel oversample steps(.*)", out).group(1).split()
     found["phi_list_deg"] = listed(r"^phi\d+ = (\S+)", out)
     rows = re.search(r"created a total of \d+ sources:\n((?:[^ ].*\n)+)", out).group(1).splitlines()
     found["source_list_xyz_weight_lambda_m"] = [[float(x) for x in row.split()] for row in rows]
@@ -115,7 +116,7 @@ def problems(stats, out):
              if k not in DERIVED and not close(found.get(k), v, 1e-5 if k in ROUNDED_TWICE else 1e-9)]
     lines = [x.strip() for x in out.splitlines()]
     wrong += [f"no line {w!r}" for w in stats.get("warnings", []) if w.strip() not in lines]
-    flags = re.search(r"pixel oversample steps(.*)", out).group(1).split()
+    flags = found["oversample_flags"]
     if flags != stats.get("oversample_flags", []):
         wrong.append(f"oversample flags {flags}")
     return wrong
