@@ -227,7 +227,7 @@ def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
 
 def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, way: Way) -> Values:
     """Values by the fused kernel; where nothing else is added it scales and rounds by itself, in one pass."""
-    direct = scene.background == "none" and not scene.keeps_graph and not experiment.beam.fluence.requires_grad
+    direct = scene.background == "none" and not experiment.beam.fluence.requires_grad
     scale = float(common_scale(experiment)) if direct else 1.0
     parts, angles = [], torch.zeros((), dtype=torch.float64)
     step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)

@@ -94,7 +94,7 @@ def test_operators_keep_their_promises(lattice_case, make_scene):
     torch.library.opcheck(op.pixel_sum, (*leaves, *where, 1.0, False, True, True), test_utils=tests)
     grad = torch.ones(7, dtype=torch.float64)
     plain = [t.detach() for t in leaves]
-    torch.library.opcheck(op.pixel_sum_vjp, (grad, grad, *plain, *where, [True, True]), test_utils=tests[:3:2])
+    torch.library.opcheck(op.pixel_sum_vjp, (grad, grad, *plain, *where, 2.0, [True, True]), test_utils=tests[:3:2])
 
 
 def test_a_second_derivative_raises(lattice_case):

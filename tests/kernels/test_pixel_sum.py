@@ -15,6 +15,9 @@ from nanobrag_torch.physics.accumulate import accumulate
 
 PIXELS = torch.arange(0, 320, 5)
 
+ONE_TERM = {"oversample": 1, "layers": 1, "sources": 1}
+BARE = {**ONE_TERM, "has_sensor": False, "layer_step": torch.zeros((), dtype=torch.float64)}
+
 CASES = {
     "cached factors": {},
     "resolution limit": {"dmin": 3.0},
@@ -41,6 +44,11 @@ CASES = {
         "structure_factors": StructureFactors.constant(3.0),
         "interpolate": True,
     },
+    "one term behind a sensor": ONE_TERM,
+    "one term": BARE,
+    "one term, not polarized at all": {**BARE, "polarized": False, "point_pixel": True},
+    "one term, unpolarized beam": {**BARE, "polarization_factor": torch.zeros((), dtype=torch.float64)},
+    "one term, one F": {**BARE, "structure_factors": StructureFactors.constant(3.0)},
     "curved": {"curved": "nanobragg", "background": "nanobragg"},
     "curved on a sphere": {"curved": "exact", "background": "exact", "per_term_omega": True},
 }
@@ -294,6 +302,31 @@ def test_every_instruction_set_gives_the_same_image(make_scene):
     assert cpu.level() == best
     for other in images[1:]:
         assert ((other - images[0]).norm() / images[0].norm()).item() < 1e-12
+
+
+@pytest.mark.parametrize("changes", [{}, ONE_TERM, BARE])
+def test_a_gradient_may_come_in_any_layout(make_scene, changes):
+    tracked, leaves = leaves_of(make_scene(**changes))
+    total = pixel_sum(tracked, range(320)).total
+    weights = torch.linspace(0.5, 2.0, 640, dtype=torch.float64)[::2]
+    for weight in (weights, torch.ones(1, dtype=torch.float64).expand(320)):
+        strided, packed = (
+            torch.autograd.grad(total, leaves["A"], w, retain_graph=True)[0] for w in (weight, weight.contiguous())
+        )
+        assert torch.equal(strided, packed)
+
+
+@pytest.mark.parametrize("changes", [BARE, {**BARE, "polarization_factor": torch.zeros((), dtype=torch.float64)}])
+def test_a_pixel_of_one_term_does_not_depend_on_its_company(make_scene, changes):
+    scene = make_scene(**changes)
+    for dtype in (torch.float64, torch.float32):
+        whole = pixel_sum(scene, range(320), dtype=dtype)
+        parts = [
+            pixel_sum(scene, torch.arange(start, min(start + 37, 320)), dtype=dtype) for start in range(0, 320, 37)
+        ]
+        assert torch.equal(torch.cat([part.total for part in parts]), whole.total)
+        with_angle = pixel_sum(scene, range(320), dtype=dtype, want_solid_angle=True).total
+        assert torch.equal(with_angle, whole.total)
 
 
 def test_other_backends_are_declined(make_scene):

@@ -23,7 +23,7 @@ _ARGUMENTS = {
     "nanobrag_lattice_sum": (None, [*_PROBLEM, _POINTER, _INTEGER, _POINTER]),
     "nanobrag_lattice_sum_vjp": (ctypes.c_int, [*_PROBLEM, _POINTER, _POINTER, _INTEGER, *[_POINTER] * 4]),
     "nanobrag_pixel_sum": (None, [*_SCENE, _REAL, *[_POINTER] * 4]),
-    "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, *[_POINTER] * 7]),
+    "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, _REAL, _POINTER, _INTEGER, *[_POINTER] * 6]),
     "nanobrag_level": (ctypes.c_int, [ctypes.c_int]),
 }
 
@@ -143,17 +143,20 @@ def pixel_sum(
 
 
 def pixel_sum_vjp(
-    grads: tuple[Tensor, Tensor | None],
+    grads: tuple[Tensor, Tensor | None, float],
     pixels: Tensor | None,
     span: tuple[int, int],
     scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
     config: list[int],
     wants: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients by geometry, sources, A, and if wanted lattice parameters and table (else empty); all in double."""
+    """Gradients by geometry, sources, A, and if wanted lattice parameters and table (else empty); all in double.
+
+    `grads`: derivatives by total and background [P] (`None`: by none), and the factor that the total was stored with.
+    """
     geometry, sources, A, lattice, table = scene
     problem = (*_problem(config, lattice, A, table, False), geometry, sources.contiguous())
-    by_total = grads[0].to(torch.float64).contiguous()
+    by_total = grads[0].to(torch.float64)  # a gradient that is the same for all pixels is one number, with stride 0
     by_background = None if grads[1] is None else grads[1].contiguous()
     pixels = None if pixels is None else pixels.contiguous()
     by_A = _zeros(tuple(A.shape))
@@ -162,7 +165,10 @@ def pixel_sum_vjp(
     failed = _functions().nanobrag_pixel_sum_vjp(
         *_pointers((*problem, pixels)),
         *span,
-        *_pointers((by_total, by_background, by_lattice, by_A, by_table, by_geometry, by_sources)),
+        grads[2],
+        by_total.data_ptr() if by_total.numel() else None,
+        by_total.stride(0),
+        *_pointers((by_background, by_lattice, by_A, by_table, by_geometry, by_sources)),
     )
     _check(failed)
     return by_geometry, by_sources, by_A, by_lattice, by_table

@@ -135,9 +135,10 @@ def _pixel_sum_vjp(  # noqa: PLR0913
     pixels: Tensor | None,
     span: list[int],
     config: list[int],
+    scale: float,
     wants: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = (by_total, by_background if len(by_background) else None)
+    grads = (by_total, by_background if len(by_background) else None, scale)
     scene = (geometry, sources, A, lattice, table)
     return cpu.pixel_sum_vjp(grads, pixels, (span[0], span[1]), scene, config, (wants[0], wants[1]))
 
@@ -153,6 +154,7 @@ def _fake_pixel_sum_vjp(  # noqa: PLR0913
     pixels: Tensor | None,
     span: list[int],
     config: list[int],
+    scale: float,
     wants: list[bool],
 ) -> tuple[Tensor, ...]:
     by_geometry, by_sources, by_A = (t.new_empty(t.shape) for t in (geometry, sources, A))
@@ -167,10 +169,8 @@ def _keep_scene(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -
 
 
 def _scene_backward(ctx: Any, by_total: Tensor, by_background: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    grad = by_total.to(torch.float64)
-    grad = grad if ctx.scale == 1.0 else grad * ctx.scale
     wants = list(ctx.needs_input_grad[3:5])
-    found = pixel_sum_vjp(grad, by_background, *ctx.saved_tensors, ctx.span, ctx.config, wants)
+    found = pixel_sum_vjp(by_total, by_background, *ctx.saved_tensors, ctx.span, ctx.config, ctx.scale, wants)
     return (*_wanted(found, ctx.needs_input_grad), *[None] * 7)
 
 
@@ -185,7 +185,7 @@ pixel_sum = _define(
 
 pixel_sum_vjp = _define(
     "pixel_sum_vjp",
-    f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, bool[] wants",
+    f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, float scale, bool[] wants",
     5,
     _fake_pixel_sum_vjp,
     CPU=_pixel_sum_vjp,

@@ -43,6 +43,15 @@ struct pixels {
 INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, int64_t first, struct pixels *out) {
     double index[LANES];
     const double by_row = 1.0 / (double)s->pixels_f, row = (double)s->pixels_f;
+    const int64_t at = in->first + first, column = at % s->pixels_f;
+    if (!in->pixels && first + LANES <= in->count && column + LANES <= s->pixels_f) { /* a piece of one row */
+        const double slow = (double)(at / s->pixels_f), fast = (double)column;
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            out->slow[lane] = slow;
+            out->fast[lane] = fast + (double)lane;
+        }
+        return;
+    }
     if (in->pixels) {
         for (int lane = 0; lane < LANES; lane++) {
             int64_t at = first + lane < in->count ? first + lane : in->count - 1;
@@ -132,7 +141,7 @@ INLINE void sub_pixel_of(int curvature, const struct scene *scene, const struct 
         double f = size * (pixels->fast[lane] * n + sub_fast) + half;
         double s = size * (pixels->slow[lane] * n + sub_slow) + half, sinc;
         struct vector P = position(curvature, g, f, s, layer * g[LAYER_STEP], &sinc);
-        double inverse = 1.0 / sqrt(P.x * P.x + P.y * P.y + P.z * P.z), square = inverse * inverse;
+        double inverse = inverse_root(P.x * P.x + P.y * P.y + P.z * P.z, 1), square = inverse * inverse;
         double obliquity = curvature == CURVED_EXACT ? sinc : g[CLOSE_DISTANCE] * inverse;
         out->x[lane] = P.x * inverse;
         out->y[lane] = P.y * inverse;
@@ -181,7 +190,12 @@ INLINE void scatter(const struct scene *scene, const struct sub_pixel *restrict 
 /* 1 where the polarization axis lies along the source, so that the angle psi is 0 for every direction, else 0. */
 INLINE double axis_along(const double *E) { return E[0] == 0.0 && E[1] == 0.0 && E[2] == 0.0 ? 1.0 : 0.0; }
 
-/* Polarization factor of one source. */
+/* Polarization factor of one source for a direction of cosine c with it, and e and b with the electric and magnetic
+ * axis. */
+INLINE double polarization(double K, double along, double c, double e, double b) {
+    return 0.5 * (1.0 + c * c - K * (e * e - b * b + along * (1.0 - c * c)));
+}
+
 INLINE void polarize(const struct scene *scene, const struct sub_pixel *restrict at, const double *source,
                      double *restrict out) {
     const double K = scene->geometry[KAHN];
@@ -191,7 +205,7 @@ INLINE void polarize(const struct scene *scene, const struct sub_pixel *restrict
         double x = at->x[lane], y = at->y[lane], z = at->z[lane];
         double c = x * i[0] + y * i[1] + z * i[2];
         double e = x * E[0] + y * E[1] + z * E[2], b = x * B[0] + y * B[1] + z * B[2];
-        out[lane] = 0.5 * (1.0 + c * c - K * (e * e - b * b + along * (1.0 - c * c)));
+        out[lane] = polarization(K, along, c, e, b);
     }
 }
 

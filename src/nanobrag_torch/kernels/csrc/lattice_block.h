@@ -16,6 +16,7 @@ struct lattice {
     struct shape_numbers numbers;
     struct shape_numbersf numbersf;
     struct grid grid;
+    double common; /* factor of every sum that a block leaves to its caller: F^2 where there is no table */
     int64_t orientations;
     int shape, lookup, single;
 };
@@ -30,6 +31,13 @@ INLINE struct lattice lattice_of(const struct lattice_inputs *in) {
     l.numbers = shape_numbers(l.shape, (int)in->config[EXACT_RADIUS], in->lattice);
     l.numbersf = shape_numbersf(&l.numbers);
     l.grid = grid_of(in->config);
+    l.common = 1.0;
+    if (l.lookup == CONSTANT) {
+        const float *single = in->table;
+        const double *precise = in->table;
+        double F = l.single ? (double)single[l.grid.outside] : precise[l.grid.outside];
+        l.common = F * F;
+    }
     return l;
 }
 
@@ -75,10 +83,6 @@ INLINE void sum_double(int shape, int lookup, const struct lattice *in, const st
             sum[lane] += L * L;
         }
     }
-    if (lookup == CONSTANT) {
-        double F = table[grid.outside];
-        SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] *= F * F;
-    }
 }
 
 /* Indices and their split in double, from the fractions on in single precision, the sum in double. */
@@ -111,10 +115,6 @@ INLINE void sum_single(int shape, int lookup, const struct lattice *in, const st
         }
         SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] += (double)F[lane] * (double)F[lane];
     }
-    if (lookup == CONSTANT) {
-        double F = table[grid.outside];
-        SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] *= F * F;
-    }
 }
 
 #define SUM_CASES(SHAPE_)                                                                          \
@@ -130,7 +130,7 @@ INLINE void sum_single(int shape, int lookup, const struct lattice *in, const st
         }                                                                                          \
         break;
 
-/* sum[lane] = sum over orientations of F^2 L^2. */
+/* common * sum[lane] = sum over orientations of F^2 L^2. */
 NOINLINE void lattice_block(const struct lattice *l, const struct vectors *S, double *sum) {
     for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0;
     switch (l->shape) {

@@ -49,72 +49,96 @@ INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES
     }
 }
 
-/* One shape and lookup. `g` [LANES]: derivatives of the loss by the sums; the sums themselves go to `sum`. */
-INLINE void vjp_double(int shape, int lookup, int wants_numbers, const struct lattice *in, const struct vectors *restrict S,
-                       const double *restrict g, double *restrict sum, struct vectors *restrict by_S,
-                       struct lattice_slice *restrict slice) {
+/* From the derivatives by h, k, l of one orientation: those by S and by its cell A (added to). */
+INLINE void indices_vjp(const double *A, const struct vectors *restrict S, double (*restrict g)[LANES],
+                        struct vectors *restrict by_S, double *by_A) {
+    double ax = 0, ay = 0, az = 0, bx = 0, by = 0, bz = 0, cx = 0, cy = 0, cz = 0;
+#pragma omp simd reduction(+ : ax, ay, az, bx, by, bz, cx, cy, cz)
+    for (int lane = 0; lane < LANES; lane++) {
+        double x = S->x[lane], y = S->y[lane], z = S->z[lane], gh = g[0][lane], gk = g[1][lane], gl = g[2][lane];
+        by_S->x[lane] += gh * A[0] + gk * A[3] + gl * A[6];
+        by_S->y[lane] += gh * A[1] + gk * A[4] + gl * A[7];
+        by_S->z[lane] += gh * A[2] + gk * A[5] + gl * A[8];
+        ax += gh * x, ay += gh * y, az += gh * z;
+        bx += gk * x, by += gk * y, bz += gk * z;
+        cx += gl * x, cy += gl * y, cz += gl * z;
+    }
+    by_A[0] += ax, by_A[1] += ay, by_A[2] += az;
+    by_A[3] += bx, by_A[4] += by, by_A[5] += bz;
+    by_A[6] += cx, by_A[7] += cy, by_A[8] += cz;
+}
+
+/* One shape and lookup. `g` [LANES]: derivatives of the loss by the sums; the sums themselves go to `sum`. The steps
+ * are loops of their own, which keeps each one's numbers in registers. */
+INLINE void vjp_double(int shape, int lookup, int wants_numbers, int wants_table, const struct lattice *in,
+                       const struct vectors *restrict S, const double *restrict g, double *restrict sum,
+                       struct vectors *restrict by_S, struct lattice_slice *restrict slice) {
     const double *table = in->in.table;
     const struct shape_numbers numbers = in->numbers;
     const struct grid grid = in->grid;
-    const double constant = table[grid.outside];
+    const double constant = lookup == CONSTANT ? table[grid.outside] * table[grid.outside] : 1.0;
     struct number_lanes *restrict lanes = &slice->numbers;
+    double scaled[LANES]; /* g, with F^2 where that is the same for all */
+    SIMD for (int lane = 0; lane < LANES; lane++) scaled[lane] = g[lane] * constant;
     for (int64_t m = 0; m < in->orientations; m++) {
         const double *A = in->in.cells + 9 * m;
-        double *by_A = slice->cells + 9 * m;
-        double looked_up[LANES], slope[3][LANES], index_hkl[3][LANES], by_F[LANES];
+        double F[LANES], by_F[LANES], slope[3][LANES], hkl[3][LANES], turn[3][LANES];
         int index[LANES];
-        double ax = 0, ay = 0, az = 0, bx = 0, by = 0, bz = 0, cx = 0, cy = 0, cz = 0;
         if (lookup == TRICUBIC) {
-            indices(A, S, index_hkl);
-            tricubic(&grid, table, index_hkl, looked_up, slope);
+            indices(A, S, hkl);
+            tricubic(&grid, table, hkl, F, slope);
         }
-#pragma omp simd reduction(+ : ax, ay, az, bx, by, bz, cx, cy, cz)
-        for (int lane = 0; lane < LANES; lane++) {
-            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l, gh, gk, gl, F = constant;
-            double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l;
+            turn[0][lane] = split(A, x, y, z, &h);
+            turn[1][lane] = split(A + 3, x, y, z, &k);
+            turn[2][lane] = split(A + 6, x, y, z, &l);
             if (lookup == NEAREST) {
                 int at = place(&grid, h, k, l);
-                F = table[at];
-                index[lane] = at;
+                F[lane] = table[at];
+                if (wants_table) index[lane] = at;
             }
-            if (lookup == TRICUBIC) F = looked_up[lane];
-            double gF = g[lane] * F, gFF = gF * F;
-            double L2 = shape == SQUARE
-                            ? square_vjp(wants_numbers, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes)
-                            : radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
-            by_F[lane] = 2.0 * gF * L2;
+        }
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double dh = turn[0][lane], dk = turn[1][lane], dl = turn[2][lane], gh, gk, gl, L2;
+            double FF = lookup == CONSTANT ? 1.0 : F[lane] * F[lane], gFF = scaled[lane] * FF;
+            if (shape == SQUARE) L2 = square_vjp(wants_numbers, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
+            else L2 = radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
+            if (lookup != CONSTANT && (wants_table || lookup == TRICUBIC)) by_F[lane] = 2.0 * scaled[lane] * F[lane] * L2;
             if (lookup == TRICUBIC) {
                 gh += by_F[lane] * slope[0][lane];
                 gk += by_F[lane] * slope[1][lane];
                 gl += by_F[lane] * slope[2][lane];
             }
-            sum[lane] += F * F * L2;
-            by_S->x[lane] += gh * A[0] + gk * A[3] + gl * A[6];
-            by_S->y[lane] += gh * A[1] + gk * A[4] + gl * A[7];
-            by_S->z[lane] += gh * A[2] + gk * A[5] + gl * A[8];
-            ax += gh * x, ay += gh * y, az += gh * z;
-            bx += gk * x, by += gk * y, bz += gk * z;
-            cx += gl * x, cy += gl * y, cz += gl * z;
+            sum[lane] += FF * L2;
+            turn[0][lane] = gh;
+            turn[1][lane] = gk;
+            turn[2][lane] = gl;
         }
-        by_A[0] += ax, by_A[1] += ay, by_A[2] += az;
-        by_A[3] += bx, by_A[4] += by, by_A[5] += bz;
-        by_A[6] += cx, by_A[7] += cy, by_A[8] += cz;
-        if (!slice->table) continue;
+        indices_vjp(A, S, turn, by_S, slice->cells + 9 * m);
+        if (!wants_table) continue;
         if (lookup == NEAREST) scatter_nearest(index, by_F, slice->table);
-        else if (lookup == TRICUBIC) scatter_tricubic(&grid, index_hkl, by_F, slice->table);
-        else slice->table[grid.outside] += lane_total(by_F);
+        if (lookup == TRICUBIC) scatter_tricubic(&grid, hkl, by_F, slice->table);
     }
+    if (lookup != CONSTANT) return;
+    double by_constant = 0.0;
+    for (int lane = 0; lane < LANES; lane++) by_constant += g[lane] * sum[lane];
+    if (wants_table) slice->table[grid.outside] += 2.0 * table[grid.outside] * by_constant;
+    for (int lane = 0; lane < LANES; lane++) sum[lane] *= constant;
 }
 
-#define VJP_LOOKUPS(SHAPE_, NUMBERS)                                                                    \
-    if (l->lookup == CONSTANT) vjp_double(SHAPE_, CONSTANT, NUMBERS, l, S, g, sum, by_S, slice);        \
-    else if (l->lookup == NEAREST) vjp_double(SHAPE_, NEAREST, NUMBERS, l, S, g, sum, by_S, slice);     \
-    else vjp_double(SHAPE_, TRICUBIC, NUMBERS, l, S, g, sum, by_S, slice);
+#define VJP_LOOKUPS(SHAPE_, NUMBERS)                                                                           \
+    if (l->lookup == CONSTANT && !table) vjp_double(SHAPE_, CONSTANT, NUMBERS, 0, l, S, g, sum, by_S, slice);   \
+    else if (l->lookup == CONSTANT) vjp_double(SHAPE_, CONSTANT, NUMBERS, 1, l, S, g, sum, by_S, slice);        \
+    else if (l->lookup == NEAREST && !table) vjp_double(SHAPE_, NEAREST, NUMBERS, 0, l, S, g, sum, by_S, slice);\
+    else if (l->lookup == NEAREST) vjp_double(SHAPE_, NEAREST, NUMBERS, 1, l, S, g, sum, by_S, slice);          \
+    else if (!table) vjp_double(SHAPE_, TRICUBIC, NUMBERS, 0, l, S, g, sum, by_S, slice);                       \
+    else vjp_double(SHAPE_, TRICUBIC, NUMBERS, 1, l, S, g, sum, by_S, slice);
 
 /* Sums of a block, derivatives by S (set), and the slice's gradients (added to). Lanes with g = 0 add nothing. */
-NOINLINE void lattice_vjp_block(const struct lattice *l, const struct vectors *S,
-                                                        const double *g, double *sum, struct vectors *by_S,
-                                                        struct lattice_slice *slice) {
+NOINLINE void lattice_vjp_block(const struct lattice *l, const struct vectors *S, const double *g, double *sum,
+                                struct vectors *by_S, struct lattice_slice *slice) {
+    const int table = slice->table != 0;
     for (int lane = 0; lane < LANES; lane++) sum[lane] = by_S->x[lane] = by_S->y[lane] = by_S->z[lane] = 0.0;
     if (l->shape == SQUARE && !slice->wants_numbers) {
         VJP_LOOKUPS(SQUARE, 0)

@@ -1,5 +1,5 @@
 /* The sum over everything that one pixel collects: layers, sub-pixels, sources, orientations. */
-#include "geometry.h"
+#include "simple_block.h"
 
 /* Sums of a block, before they are stored. */
 struct sums {
@@ -35,7 +35,7 @@ INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restr
         lattice_block(&scene->lattice, &S, intensity);
         const int omega = scene->per_term_omega, polar = scene->per_term_polar, thick = scene->per_term_thick;
         SIMD for (int lane = 0; lane < LANES; lane++) {
-            double factor = source[WEIGHT] * kept[lane];
+            double factor = source[WEIGHT] * scene->lattice.common * kept[lane];
             factor *= omega ? at->omega[lane] : 1.0;
             factor *= polar ? p[lane] : 1.0;
             factor *= thick ? at->kappa[lane] : 1.0;
@@ -73,27 +73,46 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
     }
 }
 
+/* Store a block's sums, the total times `scale`. */
 INLINE void store(const double *values, int lanes, double *out, int64_t first) {
     if (out) memcpy(out + first, values, (size_t)lanes * sizeof *out);
+}
+
+INLINE void store_single(const double *values, int lanes, float *out, int64_t first) {
+    if (!out) return;
+    if (lanes == LANES) {
+        SIMD for (int lane = 0; lane < LANES; lane++) out[first + lane] = (float)values[lane];
+    } else {
+        for (int lane = 0; lane < lanes; lane++) out[first + lane] = (float)values[lane];
+    }
 }
 
 /* Sums of pixels; bits do not depend on the number of threads or the place of a pixel in the list. */
 void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *in, const struct pixel_outputs *out) {
     const struct scene scene = scene_of(in);
     const int64_t blocks = (in->count + LANES - 1) / LANES;
+    const int simple = is_simple(&scene);
 #pragma omp parallel for schedule(dynamic, 64) num_threads((int)in->lattice.config[THREADS])
     for (int64_t block = 0; block < blocks; block++) {
         struct pixels pixels;
-        struct sums sums;
         const int64_t first = block * LANES;
         const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
         load_pixels(in, &scene, first, &pixels);
+        if (simple) {
+            struct simple now;
+            double total[LANES];
+            simple_block(&scene, &pixels, out->scale, out->angle != 0, &now, total);
+            store(total, lanes, out->total, first);
+            store_single(total, lanes, out->total_single, first);
+            store(now.omega, lanes, out->angle, first);
+            continue;
+        }
+        struct sums sums;
         sum_block(&scene, &pixels, &sums);
-        for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
+        SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
         store(sums.total, lanes, out->total, first);
+        store_single(sums.total, lanes, out->total_single, first);
         store(sums.background, lanes, out->background, first);
         store(sums.angle, lanes, out->angle, first);
-        if (!out->total_single) continue;
-        for (int lane = 0; lane < lanes; lane++) out->total_single[first + lane] = (float)sums.total[lane];
     }
 }

@@ -1,8 +1,7 @@
 /* The vector-Jacobian product of the sum over a pixel, for flat panels. Nothing of the forward pass is kept. */
 #include <omp.h>
 
-#include "geometry_vjp.h"
-#include "slices.h"
+#include "simple_vjp_block.h"
 
 /* The gradients of one slice. */
 struct slice {
@@ -161,11 +160,12 @@ INLINE void block_vjp(const struct scene *scene, const struct pixels *pixels, co
     cached_vjp(scene, pixels, by_total, by_background, &cached, slice);
 }
 
-/* From derivatives by totals [P] and backgrounds [P] (null: none), add derivatives to `out` (a null table or
- * lattice is not wanted). Returns 0, or 1 when there is no memory. */
-int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const double *by_total, const double *by_background,
+/* From derivatives by totals and backgrounds, add derivatives to `out` (a null table or lattice is not wanted).
+ * Returns 0, or 1 when there is no memory. */
+int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const struct pixel_turns *by,
                                const struct pixel_gradients *out) {
     const struct scene scene = scene_of(in);
+    const int simple = has_one_term(&scene);
     const int64_t more = GEOMETRY_LENGTH + scene.source_count * SOURCE_LENGTH;
     struct share share;
     int failed = open_share(&share, in->lattice.config, in->count, more, &out->lattice);
@@ -181,10 +181,11 @@ int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const double *by_t
                 load_pixels(in, &scene, first, &pixels);
                 for (int lane = 0; lane < LANES; lane++) {
                     const int there = first + lane < in->count;
-                    total[lane] = there ? by_total[first + lane] : 0.0;
-                    background[lane] = there && by_background ? by_background[first + lane] : 0.0;
+                    total[lane] = there ? by->scale * by->total[by->stride * (first + lane)] : 0.0;
+                    background[lane] = there && by->background ? by->background[first + lane] : 0.0;
                 }
-                block_vjp(&scene, &pixels, total, background, &slice);
+                if (simple) simple_vjp_block(&scene, &pixels, total, &slice.lattice, slice.geometry, slice.sources);
+                else block_vjp(&scene, &pixels, total, background, &slice);
             }
             share.numbers[number] = slice.lattice.numbers;
         }

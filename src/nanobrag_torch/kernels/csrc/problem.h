@@ -8,7 +8,9 @@
 
 #include <stdint.h>
 
-#define LANES 64 /* points or pixels that are worked on together: a whole number of vectors of any width */
+#ifndef LANES
+#define LANES 128
+#endif
 #define PI 3.14159265358979323846
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline, unused)) /* compiled once per file */
@@ -72,6 +74,14 @@ struct pixel_outputs {
     float *total_single; /* [count] */
     double *background;  /* [count] */
     double *angle;       /* [count] */
+};
+
+/* Derivatives of the loss by a scene's sums. */
+struct pixel_turns {
+    double scale;             /* the factor that the totals were stored with */
+    const double *total;      /* those by the stored totals: element i is total[stride * i]; stride 0: all the same */
+    int64_t stride;
+    const double *background; /* [count] or null */
 };
 
 /* Where a scene's gradients go; all are added to. */

@@ -13,7 +13,7 @@
 
 struct shape_numbers {
     double N[3], cells, W[9], scale;
-    double near[3][2]; /* series of the derivative of sin(pi N d)/sin(pi d) near d = 0 */
+    double near[3]; /* -(2/pi) times the derivative of ln(sin(pi N d)/sin(pi d)) by d is near d at small d */
 };
 
 struct shape_numbersf {
@@ -28,10 +28,8 @@ INLINE struct shape_numbers shape_numbers(int shape, int exact_radius, const dou
     s.cells = N[0] * N[1] * N[2];
     for (int i = 0; i < 9; i++) s.W[i] = diagonal ? (i % 4 == 0 ? N[i / 4] : 0.0) : lattice[RECIPROCAL + i];
     for (int i = 0; i < 3; i++) {
-        double square = N[i] * N[i];
         s.N[i] = N[i];
-        s.near[i][0] = PI * PI * (square - 1.0) / 3.0;
-        s.near[i][1] = PI * PI * PI * PI * (square * square - 1.0) / 45.0;
+        s.near[i] = 2.0 * PI * (N[i] * N[i] - 1.0) / 3.0;
     }
     s.scale = lattice[FUDGE] * (shape == ROUND ? PI * PI : diagonal ? 1.0 : s.cells * s.cells);
     return s;
@@ -66,9 +64,9 @@ INLINE struct shape_numbersf shape_numbersf(const struct shape_numbers *s) {
     return f;
 }
 
-/* Keep |d| away from 0, where sin(pi N d)/sin(pi d) is N to all digits but cannot be formed. */
-INLINE double away_from_zero(double d) { double a = fabs(d); return a > 1e-20 ? a : 1e-20; }
-INLINE float away_from_zerof(float d) { float a = fabsf(d); return a > 1e-9f ? a : 1e-9f; }
+/* Move |d| away from 0, where sin(pi N d)/sin(pi d) is N to all digits but cannot be formed. */
+INLINE double away_from_zero(double d) { return fabs(d) + 1e-40; }
+INLINE float away_from_zerof(float d) { return fabsf(d) + 1e-9f; }
 
 INLINE double square_amplitude(double dh, double dk, double dl, const struct shape_numbers *s) {
     double a = away_from_zero(dh), b = away_from_zero(dk), c = away_from_zero(dl);

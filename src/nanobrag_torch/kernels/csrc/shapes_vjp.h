@@ -4,7 +4,7 @@
 
 #include "shapes.h"
 
-#define NEAR 0.003 /* N d below which the series of the derivative is the more accurate formula */
+#define NEAR 1e-4 /* N d below which the series of the derivative is the more accurate formula */
 
 /* Gradients by the shape's numbers, one sum per lane, so that nothing is added across lanes until the end. */
 struct number_lanes {
@@ -26,41 +26,44 @@ INLINE struct shape_numbers number_totals(const struct number_lanes *lanes) {
     return s;
 }
 
-/* d, kept away from 0 with its sign. */
-INLINE double nonzero(double d) { return copysign(away_from_zero(d), d); }
+/* One axis: r = sin(pi N d)/sin(pi d), cot(pi d) and cos(pi N d)/sin(pi d) from 1/(wide.norm narrow.half_sine). */
+struct axis {
+    double r, cotangent, wide; /* the last two doubled */
+};
 
-/* Ratio r = sin(pi N d)/sin(pi d) from d and 1/sin(pi d), and its derivatives by d and N. Near d = 0 the derivative by
- * d would cancel, so the series -r d (c1 + c2 d^2) takes over, with its coefficients in `near`. */
-INLINE double ratio(double d, double N, const double *near, double by_sine, double *by_d, double *by_N) {
-    double t = N * d, u = d * d;
+INLINE struct axis axis_of(struct angle wide, struct angle narrow, double inverse) {
+    double by_sine = narrow.norm * inverse;
+    struct axis a = {wide.half_sine * by_sine, narrow.cosine * (wide.norm * inverse), wide.cosine * by_sine};
+    return a;
+}
+
+/* g times the derivative of L^2 by d, from k = g (pi/2) dL^2/dr wide and Z = g pi L^2. Near d = 0 its two parts cancel
+ * and a series takes over. */
+INLINE double by_distance(double t, double d, double N, double near, double k, double Z, double cotangent) {
     const int close = fabs(t) < NEAR;
-    t = t - rint(t);
-    double wide_cosine = short_pi_cosine(t * t), r = t * short_sine_quotient(t * t) * by_sine;
-    double far = (N * wide_cosine - r * short_pi_cosine(u)) * by_sine;
-    *by_d = close ? -r * d * (near[0] + near[1] * u) : far;
-    *by_N = d * wide_cosine * by_sine;
-    return r;
+    return N * (close ? 0.0 : k) - Z * (close ? near * d : cotangent);
 }
 
 /* L^2, and g times its derivatives by the three distances; those by the numbers are added to the lane's sums. */
 INLINE double square_vjp(int wants_numbers, double dh, double dk, double dl, const struct shape_numbers *s, double g,
                          int lane, double *by_h, double *by_k, double *by_l, struct number_lanes *restrict sums) {
-    double a = nonzero(dh), b = nonzero(dk), c = nonzero(dl);
-    double sa = a * short_sine_quotient(a * a), sb = b * short_sine_quotient(b * b);
-    double sc = c * short_sine_quotient(c * c), sab = sa * sb, a_d, a_N, b_d, b_N, c_d, c_N;
-    double inverse = 1.0 / (sab * sc), rest = inverse * sc;
-    double ra = ratio(a, s->N[0], s->near[0], rest * sb, &a_d, &a_N);
-    double rb = ratio(b, s->N[1], s->near[1], rest * sa, &b_d, &b_N);
-    double rc = ratio(c, s->N[2], s->near[2], inverse * sab, &c_d, &c_N);
-    double rbc = rb * rc, L = ra * rbc, G = (g + g) * L;
-    double bc = G * rbc, ac = G * (ra * rc), ab = G * (ra * rb);
-    *by_h = bc * a_d;
-    *by_k = ac * b_d;
-    *by_l = ab * c_d;
+    double a = copysign(away_from_zero(dh), dh), b = copysign(away_from_zero(dk), dk);
+    double c = copysign(away_from_zero(dl), dl);
+    double ta = s->N[0] * a, tb = s->N[1] * b, tc = s->N[2] * c;
+    struct angle na = angle_of(a), nb = angle_of(b), nc = angle_of(c);
+    struct angle wa = angle_of(ta - rint(ta)), wb = angle_of(tb - rint(tb)), wc = angle_of(tc - rint(tc));
+    double ya = wa.norm * na.half_sine, yb = wb.norm * nb.half_sine, yc = wc.norm * nc.half_sine, yab = ya * yb;
+    double inverse = 1.0 / (yab * yc), rest = inverse * yc;
+    struct axis A = axis_of(wa, na, rest * yb), B = axis_of(wb, nb, rest * ya), C = axis_of(wc, nc, inverse * yab);
+    double rbc = B.r * C.r, L = A.r * rbc, Y = PI * g * L, Z = Y * L;
+    double ka = Y * rbc * A.wide, kb = Y * (A.r * C.r) * B.wide, kc = Y * (A.r * B.r) * C.wide;
+    *by_h = by_distance(ta, a, s->N[0], s->near[0], ka, Z, A.cotangent);
+    *by_k = by_distance(tb, b, s->N[1], s->near[1], kb, Z, B.cotangent);
+    *by_l = by_distance(tc, c, s->N[2], s->near[2], kc, Z, C.cotangent);
     if (wants_numbers) {
-        sums->N[0][lane] += bc * a_N;
-        sums->N[1][lane] += ac * b_N;
-        sums->N[2][lane] += ab * c_N;
+        sums->N[0][lane] += a * ka;
+        sums->N[1][lane] += b * kb;
+        sums->N[2][lane] += c * kc;
     }
     return L * L;
 }
