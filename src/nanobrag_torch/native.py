@@ -19,7 +19,7 @@ def _find(name: str) -> tuple[ctypes.CDLL | None, str]:
                 return ctypes.CDLL(str(path)), ""
             except OSError as error:
                 return None, f"{path.name} cannot be loaded ({error})"
-    return None, f"lib{name}.so was not built: install a C compiler and reinstall nanobrag_torch"
+    return None, f"lib{name}.so was not built: install a C compiler (for the kernels one with OpenMP) and reinstall nanobrag_torch"
 
 
 def _found(name: str) -> tuple[ctypes.CDLL | None, str]:

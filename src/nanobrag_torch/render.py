@@ -16,6 +16,7 @@ from nanobrag_torch.geometry.detector import Frame, Placement, panel_frame
 from nanobrag_torch.geometry.orientation import domain_cells, lattice_at_rest, phi_angles
 from nanobrag_torch.geometry.vectors import real
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
+from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
 from nanobrag_torch.models import Crystal, Experiment, Panel
@@ -231,6 +232,7 @@ def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, wa
     scale = float(common_scale(experiment)) if direct else 1.0
     parts, angles = [], torch.zeros((), dtype=torch.float64)
     step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)
+    packed = pack_scene(scene, way.dtype)
     for start in range(0, max(len(pixels), 1), step):
         found = pixel_sum(
             scene,
@@ -240,6 +242,7 @@ def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, wa
             want_solid_angle=way.solid_angle,
             out_dtype=way.out_dtype if direct else torch.float64,
             scale=scale,
+            packed=packed,
         )
         values = found.total if direct else scaled(experiment, found.total, found.background).to(way.out_dtype)
         parts.append(values)

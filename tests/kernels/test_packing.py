@@ -1,9 +1,13 @@
 import re
 from importlib.resources import files
 
+import pytest
 import torch
 
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels import packing
+from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
+from nanobrag_torch.kernels.structure_factors import StructureFactors
 
 
 def header():
@@ -45,3 +49,30 @@ def test_polarization_axes_are_across_each_source(make_scene):
     for directions in (sources[:, 5:8], sources[:, 8:11]):
         torch.testing.assert_close((directions * scene.incident).sum(1), torch.zeros(3).double(), atol=1e-15, rtol=0)
         torch.testing.assert_close(directions.norm(dim=1), torch.ones(3).double())
+
+
+def test_a_table_beyond_32_bits_is_refused_before_it_is_copied(make_scene):
+    values = torch.zeros((), dtype=torch.float64).expand(2048, 1024, 1024)
+    table = StructureFactors(values, (0, 0, 0), torch.zeros((), dtype=torch.float64))
+    with pytest.raises(InputError, match="reference"):
+        packing.pack_scene(make_scene(structure_factors=table), torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_packed_scene_serves_any_number_of_lists(make_scene, dtype):
+    scene = make_scene(background="exact")
+    if why_not(scene) is not None:
+        pytest.skip(why_not(scene))
+    packed = packing.pack_scene(scene, dtype)
+    assert packed.tensors[4].dtype is dtype
+    for pixels in (range(40), range(100, 120)):
+        plain, again = (pixel_sum(scene, pixels, dtype=dtype, packed=given) for given in (None, packed))
+        assert torch.equal(plain.total, again.total)
+        assert torch.equal(plain.background, again.background)
+
+
+def test_the_table_of_a_scene_with_a_gradient_stays_in_double(make_scene):
+    values = torch.ones(9, 9, 9, dtype=torch.float64, requires_grad=True)
+    table = StructureFactors(values, (-4, -4, -4), torch.zeros((), dtype=torch.float64))
+    packed = packing.pack_scene(make_scene(structure_factors=table), torch.float32)
+    assert packed.tensors[4].dtype is torch.float64

@@ -67,7 +67,7 @@ def _problem(config: list[int], lattice: Tensor, A: Tensor, table: Tensor, singl
     numbers = list(config)
     numbers[THREADS] = torch.get_num_threads()
     numbers[_SINGLE] = int(single)
-    values = table.to(torch.float32) if single else table
+    values = table.to(torch.float32 if single else torch.float64)
     return torch.tensor(numbers, dtype=torch.int64), lattice.contiguous(), A.contiguous(), values.contiguous()
 
 

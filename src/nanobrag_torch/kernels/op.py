@@ -20,6 +20,7 @@ from nanobrag_torch.kernels import cpu, cuda
 
 _LIBRARY: Any = torch.library.Library("nanobrag", "DEF")  # type: ignore[no-untyped-call]
 
+SCENE_TENSORS = 5
 _SCENE = "Tensor geometry, Tensor sources, Tensor A, Tensor lattice, Tensor table"
 _WHERE = "Tensor? pixels, int[] span, int[] config"
 
@@ -87,79 +88,29 @@ lattice_sum_vjp = _define(
 torch.library.register_autograd("nanobrag::lattice_sum", _lattice_backward, setup_context=_keep_lattice, lib=_LIBRARY)
 
 
-def _pixel_sum(  # noqa: PLR0913 - operators take flat arguments
-    geometry: Tensor,
-    sources: Tensor,
-    A: Tensor,
-    lattice: Tensor,
-    table: Tensor,
-    pixels: Tensor | None,
-    span: list[int],
-    config: list[int],
-    scale: float,
-    single: bool,
-    wants_background: bool,
-    wants_angle: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    scene = (geometry, sources, A, lattice, table)
-    return cpu.pixel_sum(pixels, (span[0], span[1]), scene, config, (scale, single, wants_background, wants_angle))
+def _pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
+    scene, (pixels, span, config, *wishes) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    return cpu.pixel_sum(pixels, tuple(span), scene, config, tuple(wishes))
 
 
-def _fake_pixel_sum(  # noqa: PLR0913
-    geometry: Tensor,
-    sources: Tensor,
-    A: Tensor,
-    lattice: Tensor,
-    table: Tensor,
-    pixels: Tensor | None,
-    span: list[int],
-    config: list[int],
-    scale: float,
-    single: bool,
-    wants_background: bool,
-    wants_angle: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _fake_pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
+    geometry, (_, span, _, _, single, wants_background, wants_angle) = given[0], given[SCENE_TENSORS:]
     total = geometry.new_empty(span[1], dtype=torch.float32 if single else torch.float64)
     background = geometry.new_empty(span[1] if wants_background else 0)
     return total, background, geometry.new_empty(span[1] if wants_angle else 0)
 
 
-def _pixel_sum_vjp(  # noqa: PLR0913
-    by_total: Tensor,
-    by_background: Tensor,
-    geometry: Tensor,
-    sources: Tensor,
-    A: Tensor,
-    lattice: Tensor,
-    table: Tensor,
-    pixels: Tensor | None,
-    span: list[int],
-    config: list[int],
-    scale: float,
-    wants: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = (by_total, by_background if len(by_background) else None, scale)
-    scene = (geometry, sources, A, lattice, table)
-    return cpu.pixel_sum_vjp(grads, pixels, (span[0], span[1]), scene, config, (wants[0], wants[1]))
+def _pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    scene, (pixels, span, config, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    grads = (by_total, by_background if len(by_background) else None)
+    return cpu.pixel_sum_vjp(grads, pixels, tuple(span), scene, config, tuple(wants))
 
 
-def _fake_pixel_sum_vjp(  # noqa: PLR0913
-    by_total: Tensor,
-    by_background: Tensor,
-    geometry: Tensor,
-    sources: Tensor,
-    A: Tensor,
-    lattice: Tensor,
-    table: Tensor,
-    pixels: Tensor | None,
-    span: list[int],
-    config: list[int],
-    scale: float,
-    wants: list[bool],
-) -> tuple[Tensor, ...]:
-    by_geometry, by_sources, by_A = (t.new_empty(t.shape) for t in (geometry, sources, A))
+def _fake_pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    *whole, lattice, table = given[:SCENE_TENSORS]
+    wants = given[-1]
     by_lattice, by_table = lattice.new_empty(len(lattice) * wants[0]), table.new_empty(len(table) * wants[1])
-    return by_geometry, by_sources, by_A, by_lattice, by_table
+    return (*(tensor.new_empty(tensor.shape) for tensor in whole), by_lattice, by_table)
 
 
 def _keep_scene(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -6,9 +6,13 @@ gradients find the way back to the tensors they came from.
 
 from __future__ import annotations
 
+from math import prod
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.problem import LatticeProblem
 from nanobrag_torch.kernels.shapes import CODES
@@ -22,9 +26,49 @@ CURVATURES = {"flat": 0, "nanobragg": 1, "exact": 2}
 BACKGROUNDS = {"none": 0, "nanobragg": 1, "exact": 2}
 
 
+LARGEST_TABLE = 2**31 - 1
+"""Entries that the kernels' 32-bit places reach."""
+
+
+class PackedScene(NamedTuple):
+    """A scene as the fused kernel takes it, put together once for any number of pixel lists.
+
+    Args:
+        tensors: geometry [G], sources [Q,11], A [M,3,3], lattice [13], table [T].
+        config: the whole numbers.
+        has_background: whether a background is summed too.
+    """
+
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    config: list[int]
+    has_background: bool
+
+
+def pack_scene(scene: PixelScene, dtype: torch.dtype) -> PackedScene:
+    """Put a scene together, for double precision or, from the fractions of h on, single.
+
+    Raises:
+        InputError: the table is larger than `LARGEST_TABLE`.
+    """
+    config = scene_config(scene, dtype)
+    lattice = lattice_parameters(scene.N, scene_problem(scene, dtype))
+    table = scene.structure_factors.flat()
+    if not scene.keeps_graph:  # gradients look up the amplitudes in double
+        table = table.to(dtype)
+    tensors = (scene_geometry(scene), scene_sources(scene), scene.A, lattice, table)
+    return PackedScene(tensors, config, scene.background != "none")
+
+
 def lattice_config(problem: LatticeProblem, orientations: int) -> list[int]:
-    """The whole numbers of a lattice sum."""
+    """The whole numbers of a lattice sum.
+
+    Raises:
+        InputError: the table is larger than `LARGEST_TABLE`.
+    """
     table = problem.table
+    if prod(table.sizes) >= LARGEST_TABLE:
+        largest = f"the compiled kernels take fewer than {LARGEST_TABLE}: use the backend reference, or fewer indices"
+        raise InputError("structure_factors", f"the table has {prod(table.sizes)} entries", largest)
     lookup = 0 if table.values is None else 2 if problem.interpolation else 1
     return [
         CODES[problem.shape],

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import BackendUnavailable
-from nanobrag_torch.kernels import cpu, op, packing
+from nanobrag_torch.kernels import cpu, op
+from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 
 
@@ -47,6 +48,7 @@ def pixel_sum(
     want_solid_angle: bool = False,
     out_dtype: torch.dtype = torch.float64,
     scale: float = 1.0,
+    packed: PackedScene | None = None,
 ) -> Sums:
     """Sums over layers, sub-pixels, sources and orientations of each pixel.
 
@@ -62,9 +64,11 @@ def pixel_sum(
         want_solid_angle: whether to sum the solid angles.
         out_dtype: of the total: float64, or float32 (rounded once, after `scale`).
         scale: a constant factor on the total.
+        packed: `pack_scene(scene, dtype)`, which spares several calls for one scene doing it each time.
 
     Raises:
         BackendUnavailable: `why_not` has a sentence.
+        InputError: the table is too large for the kernel.
 
     specs: intensity 2 to 6; geometry 10, 11
     """
@@ -75,19 +79,7 @@ def pixel_sum(
         listed, span = None, [pixels.start, len(pixels)]
     else:
         listed, span = pixels, [0, len(pixels)]
-    problem = packing.scene_problem(scene, dtype)
-    total, background, angle = op.pixel_sum(
-        packing.scene_geometry(scene),
-        packing.scene_sources(scene),
-        scene.A,
-        packing.lattice_parameters(scene.N, problem),
-        scene.structure_factors.flat(),
-        listed,
-        span,
-        packing.scene_config(scene, dtype),
-        scale,
-        out_dtype == torch.float32,
-        scene.background != "none",
-        want_solid_angle,
-    )
-    return Sums(total, None if scene.background == "none" else background, angle if want_solid_angle else None)
+    packed = pack_scene(scene, dtype) if packed is None else packed
+    wanted = (out_dtype == torch.float32, packed.has_background, want_solid_angle)
+    total, background, angle = op.pixel_sum(*packed.tensors, listed, span, packed.config, scale, *wanted)
+    return Sums(total, background if packed.has_background else None, angle if want_solid_angle else None)
