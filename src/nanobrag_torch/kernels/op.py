@@ -101,8 +101,8 @@ def _fake_pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
-    scene, (pixels, span, config, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
-    grads = (by_total, by_background if len(by_background) else None)
+    scene, (pixels, span, config, scale, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    grads = (by_total, by_background if len(by_background) else None, scale)
     return cpu.pixel_sum_vjp(grads, pixels, tuple(span), scene, config, tuple(wants))
 
 
