@@ -28,13 +28,23 @@ INLINE void simple_geometry(const struct scene *scene, const struct pixels *rest
     const double sx = source[INCIDENT] * by_wavelength, sy = source[INCIDENT + 1] * by_wavelength;
     const double sz = source[INCIDENT + 2] * by_wavelength, whole = scale * source[WEIGHT] * scene->lattice.common;
     const int polarized = scene->polarized;
+    double root[LANES];
     const double *i = source + INCIDENT, *E = source + ELECTRIC, *B = source + MAGNETIC;
+    /* The steps are loops of their own, so that several lanes' chains of operations overlap. */
     SIMD for (int lane = 0; lane < LANES; lane++) {
         double f = size * pixels->fast[lane] + half, s = size * pixels->slow[lane] + half;
         double x = f * g[FAST] + (s * g[SLOW] + g[ORIGIN]);
         double y = f * g[FAST + 1] + (s * g[SLOW + 1] + g[ORIGIN + 1]);
         double z = f * g[FAST + 2] + (s * g[SLOW + 2] + g[ORIGIN + 2]);
-        double inverse = inverse_root(x * x + y * y + z * z, !single), to_S = inverse * by_wavelength;
+        out->S.x[lane] = x;
+        out->S.y[lane] = y;
+        out->S.z[lane] = z;
+        root[lane] = x * x + y * y + z * z;
+    }
+    SIMD for (int lane = 0; lane < LANES; lane++) root[lane] = inverse_root(root[lane], !single);
+    SIMD for (int lane = 0; lane < LANES; lane++) {
+        double x = out->S.x[lane], y = out->S.y[lane], z = out->S.z[lane];
+        double inverse = root[lane], to_S = inverse * by_wavelength;
         double c = (x * i[0] + y * i[1] + z * i[2]) * inverse, p = 0.5 + 0.5 * c * c;
         if (!unpolarized) {
             double e = (x * E[0] + y * E[1] + z * E[2]) * inverse;
