@@ -239,10 +239,12 @@ def gradient_runner(load: Load) -> Callable[[], object]:
 
 
 def _runner(experiment: Any, dtype: str) -> Callable[[], object]:
+    import torch
+
     from nanobrag_torch.simulator import Simulator
 
     simulator = Simulator(experiment, dtype=dtype)
-    return lambda: simulator.run().numpy()
+    return lambda: simulator.run(out_dtype=torch.float32).numpy()
 
 
 def _seconds(run: Callable[[], object]) -> float:
