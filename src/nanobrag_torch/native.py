@@ -19,7 +19,8 @@ def _find(name: str) -> tuple[ctypes.CDLL | None, str]:
                 return ctypes.CDLL(str(path)), ""
             except OSError as error:
                 return None, f"{path.name} cannot be loaded ({error})"
-    return None, f"lib{name}.so was not built: install a C compiler (for the kernels one with OpenMP) and reinstall nanobrag_torch"
+    advice = "install a C compiler (for the kernels one with OpenMP) and reinstall nanobrag_torch"
+    return None, f"lib{name}.so was not built: {advice}"
 
 
 def _found(name: str) -> tuple[ctypes.CDLL | None, str]:
