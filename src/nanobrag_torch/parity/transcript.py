@@ -6,8 +6,8 @@ import re
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan)")
 _TITLE = re.compile(r"\s*a\S*\s+b\S*\s+c\S*\s*")
-_FREE = ("random orientation seed:", "TRACE_", "WARNING: out of range for three", "WARNING: further warnings")
-"""Extensions, and a warning that names whichever sample was met first."""
+_FREE = ("random orientation seed:", "TRACE_")
+"""Lines that only one of the programs prints."""
 NOISE = 1e-12
 """Numbers below this fraction of the largest of their line are rounding noise around 0."""
 LAST_DIGIT = 1.1e-5
