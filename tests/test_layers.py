@@ -18,7 +18,7 @@ LEVELS = (
     ("errors", "units", "numerics", "legacy_random", "native", "text", "picture"),
     ("config", "geometry", "kernels"),
     ("models", "physics", "image"),
-    ("render", "plan", "trace", "table_range", "io"),
+    ("render", "plan", "trace", "table_range", "jacobian", "io"),
     ("settling", "simulator", "refine", "describe"),
     ("cli",),
     ("parity", "view"),
@@ -31,6 +31,8 @@ EXCEPTIONS = {
     ("render", "plan"): "one package in four modules",
     ("trace", "render"): "one package in four modules",
     ("table_range", "render"): "one package in four modules",
+    ("jacobian", "render"): "one package in five modules",
+    ("jacobian", "plan"): "one package in five modules",
     ("refine", "simulator"): "a fit renders",
 }
 """(importing, imported): the reason."""

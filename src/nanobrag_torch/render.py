@@ -15,6 +15,7 @@ from nanobrag_torch.geometry.cell import Lattice
 from nanobrag_torch.geometry.detector import Frame, Placement, panel_frame
 from nanobrag_torch.geometry.orientation import domain_cells, lattice_at_rest, phi_angles
 from nanobrag_torch.geometry.vectors import real
+from nanobrag_torch.kernels import forward_mode
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
@@ -228,7 +229,8 @@ def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
 
 def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, way: Way) -> Values:
     """Values by the fused kernel; where nothing else is added it scales and rounds by itself, in one pass."""
-    direct = scene.background == "none" and not experiment.beam.fluence.requires_grad
+    differentiated = experiment.beam.fluence.requires_grad or forward_mode.active()
+    direct = scene.background == "none" and not differentiated
     scale = float(common_scale(experiment)) if direct else 1.0
     parts, angles = [], torch.zeros((), dtype=torch.float64)
     step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanobrag_torch.errors import BackendUnavailable, InputError, TableRangeWarning
 from nanobrag_torch.image import Image
+from nanobrag_torch.jacobian import check_names, panel_jacobian
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.plan import DEFAULT_BUDGET
 from nanobrag_torch.render import Way, render
@@ -84,6 +85,35 @@ class Simulator:
         angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
         values = tuple(panel.values for panel in found)
         return Image(experiment, values, tuple(lists), tuple(angles) if solid_angle else None)
+
+    def jacobian(self, names: Sequence[str], pixels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Values of pixels and their derivatives by quantities of the experiment, in one pass over the pixels.
+
+        Args:
+            names: quantities of `nanobrag_torch.refine.QUANTITIES`; one of several numbers (the three lengths of a
+                cell) gives several columns.
+            pixels: integer [P, 2] (slow, fast), or [P, 3] (panel, slow, fast); `None` = all of the region.
+
+        Returns:
+            values [P] in photons and J [P, K], float64: derivatives by the settled values (m, rad, Å). The order of
+            the pixels is that given, without `pixels` panel by panel in raster order.
+
+        Raises:
+            InputError: a quantity that does not exist or that this experiment does not have, a pixel outside.
+        """
+        experiment = self.experiment
+        check_names(experiment, names)
+        lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
+        found = []
+        for index, chosen in enumerate(lists):
+            panel = experiment.detector.panels[index]
+            listed = range(panel.pixels_s * panel.pixels_f) if chosen is None else chosen
+            found.append(panel_jacobian(experiment, names, index, listed, self.way))
+        values, derivatives = torch.cat([v for v, _ in found]), torch.cat([j for _, j in found])
+        if pixels is None or pixels.shape[1] == 2 or len(lists) == 1:
+            return values, derivatives
+        back = torch.argsort(pixels[:, 0], stable=True).argsort()
+        return values[back], derivatives[back]
 
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from nanobrag_torch.errors import BackendUnavailable
+from nanobrag_torch.errors import BackendUnavailable, InputError
 from nanobrag_torch.kernels import cpu
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
-from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
+from nanobrag_torch.kernels.packing import pack_scene
+from nanobrag_torch.kernels.pixel_sum import pixel_sum, pixel_sum_jvp, why_not
 from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.physics.accumulate import accumulate
 
@@ -192,17 +193,56 @@ def test_value_and_every_gradient_are_those_of_the_plain_pipeline(scene):
     fused = pixel_sum(scene, PIXELS, want_solid_angle=True)
     for a, b in zip(fused, sums, strict=True):
         assert (a is None and b is None) or (a - b.detach()).norm() <= 1e-12 * b.detach().norm()
-    if scene.curved != "flat":
-        assert "curved" in why_not(tracked)
-        with pytest.raises(BackendUnavailable, match="curved"):
-            pixel_sum(tracked, PIXELS)
-        return
     expected = torch.autograd.grad(weighted(sums), list(leaves.values()), allow_unused=True)
     found = torch.autograd.grad(weighted(pixel_sum(tracked, PIXELS)), list(leaves.values()), allow_unused=True)
     for name, a, b in zip(leaves, found, expected, strict=True):
         a = torch.zeros_like(leaves[name]) if a is None else a
         b = torch.zeros_like(leaves[name]) if b is None else b
         assert (a - b).norm() <= 1e-8 * b.norm(), name
+
+
+def random_directions(packed, count, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(count, *t.shape, generator=generator, dtype=torch.float64) for t in packed.tensors]
+
+
+def test_directional_derivatives_are_rows_of_the_vector_jacobian_product(scene):
+    """Each pixel's gradient, found one pixel at a time, contracted with random directions."""
+    packed, pixels = pack_scene(scene, torch.float64), PIXELS[::7]
+    tangents = random_directions(packed, 5)
+    for number, tangent in enumerate(tangents):  # some tensors stand still in some directions
+        tangent[number] = 0.0
+    found = pixel_sum_jvp(scene, pixels, tangents)
+    sums = pixel_sum(scene, pixels)
+    np.testing.assert_allclose(found.total, sums.total, rtol=1e-10)
+    leaves = tuple(t.clone().requires_grad_() for t in packed.tensors)
+    again = pixel_sum(scene, pixels, packed=packed._replace(tensors=leaves))
+    parts = [(again.total, found.by_total)]
+    if sums.background is not None:
+        np.testing.assert_allclose(found.background, sums.background, rtol=1e-10)
+        parts.append((again.background, found.by_background))
+    for values, derivatives in parts:
+        for value, row in zip(values, derivatives, strict=True):
+            gradients = torch.autograd.grad(value, leaves, retain_graph=True)
+            pairs = zip(tangents, gradients, strict=True)
+            terms = torch.stack([(t * g).reshape(5, -1).sum(1) for t, g in pairs])
+            assert ((row - terms.sum(0)).abs() <= 1e-9 * terms.abs().sum(0) + 1e-300).all()
+
+
+def test_directions_may_be_mapped_over_and_must_fit(make_scene):
+    scene = make_scene(background="exact")
+    if why_not(scene) is not None:
+        pytest.skip(why_not(scene))
+    packed = pack_scene(scene, torch.float64)
+    tangents = random_directions(packed, 3)
+    one_by_one = torch.vmap(lambda *t: tuple(pixel_sum_jvp(scene, PIXELS, [x[None] for x in t], packed=packed)[2:]))
+    together = pixel_sum_jvp(scene, PIXELS, tangents)
+    for mapped, expected in zip(one_by_one(*tangents), together[2:], strict=True):
+        assert torch.equal(mapped[:, :, 0].T, expected)
+    none = pixel_sum_jvp(scene, range(0, 0), [t[:0] for t in tangents])
+    assert none.by_total.shape == (0, 0)
+    with pytest.raises(InputError, match=r"tangents: .* give \[K, 31\]"):
+        pixel_sum_jvp(scene, PIXELS, [tangents[1], *tangents[1:]])
 
 
 def test_a_gradient_follows_the_value(make_scene):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +13,12 @@ from torch import Tensor
 from nanobrag_torch import native
 from nanobrag_torch.errors import MemoryBudgetError
 from nanobrag_torch.kernels.packing import GEOMETRY_LENGTH, LATTICE_LENGTH, SOURCE_LENGTH, THREADS
-from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.shapes import CODES
 
 _LIBRARY = "nanobrag_kernels"
 _SINGLE = 3
+DIRECTION_BLOCK = 4
+"""Directions of a tensor that the kernel works on together (csrc/problem.h)."""
 _POINTER, _INTEGER, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 _PROBLEM = [_POINTER] * 4
 _SCENE = [*_PROBLEM, _POINTER, _POINTER, _POINTER, _INTEGER, _INTEGER]
@@ -24,6 +27,7 @@ _ARGUMENTS = {
     "nanobrag_lattice_sum_vjp": (ctypes.c_int, [*_PROBLEM, _POINTER, _POINTER, _INTEGER, *[_POINTER] * 4]),
     "nanobrag_pixel_sum": (None, [*_SCENE, _REAL, *[_POINTER] * 4]),
     "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, _REAL, _POINTER, _INTEGER, *[_POINTER] * 6]),
+    "nanobrag_pixel_sum_jvp": (ctypes.c_int, [*_SCENE, *[_POINTER] * 4, _INTEGER, *[_POINTER] * 4]),
     "nanobrag_level": (ctypes.c_int, [ctypes.c_int]),
 }
 
@@ -50,14 +54,6 @@ def why_not(device: torch.device, dtype: torch.dtype, shape: str, interpolation:
     return None
 
 
-def why_not_scene(scene: PixelScene, device: torch.device, dtype: torch.dtype, gradient: bool) -> str | None:
-    """Why the fused sum over pixels cannot serve this scene, in one sentence, or `None`."""
-    reason = why_not(device, dtype, scene.shape, scene.interpolate)
-    if reason is None and gradient and scene.curved != "flat":
-        return "it has no gradients for curved detectors; the plain path does"
-    return reason
-
-
 def level(most: int = 0) -> int:
     """Instructions in use: 4 AVX-512, 3 AVX2, 1 the baseline; a positive `most` sets an upper limit from now on."""
     return int(_functions().nanobrag_level(most))
@@ -81,7 +77,7 @@ def _zeros(length: int | tuple[int, ...]) -> Tensor:
 
 def _check(failed: int) -> None:
     if failed:
-        raise MemoryBudgetError("there is no memory for the gradients; use fewer orientations or threads")
+        raise MemoryBudgetError("there is no memory for the derivatives; use fewer orientations, sources or threads")
 
 
 def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
@@ -172,3 +168,50 @@ def pixel_sum_vjp(
     )
     _check(failed)
     return by_geometry, by_sources, by_A, by_lattice, by_table
+
+
+def pixel_sum_jvp(
+    tangents: tuple[Tensor, ...],
+    pixels: Tensor | None,
+    span: tuple[int, int],
+    scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    config: list[int],
+    wants_background: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Total and background [P], and their derivatives [P, K] in K directions of the scene; all in double.
+
+    `tangents`: directions [K, ...] of each of the scene's tensors. What is not wanted is empty.
+    """
+    geometry, sources, A, lattice, table = scene
+    problem = (*_problem(config, lattice, A, table, False), geometry, sources.contiguous())
+    pixels = None if pixels is None else pixels.contiguous()
+    count, results = span[1], len(tangents[0])
+    directions = [_directions(tangent.flatten(1)) for tangent in tangents]
+    total, by_total = torch.empty(count, dtype=torch.float64), torch.empty(count, results, dtype=torch.float64)
+    background = torch.empty(count if wants_background else 0, dtype=torch.float64)
+    by_background = torch.empty(count if wants_background else 0, results, dtype=torch.float64)
+    values, rows = (_array(_POINTER, _pointers(column)) for column in zip(*directions, strict=True))
+    counts = _array(_INTEGER, [len(row) for _, row in directions])
+    padded = _array(_INTEGER, [len(value) for value, _ in directions])
+    failed = _functions().nanobrag_pixel_sum_jvp(
+        *_pointers((*problem, pixels)),
+        *span,
+        *(ctypes.addressof(array) for array in (values, rows, counts, padded)),
+        results,
+        *_pointers((total, background, by_total, by_background)),
+    )
+    _check(failed)
+    return total, background, by_total, by_background
+
+
+def _directions(tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """The directions of `tangent` [K, n] that are not zero, zeros after them up to whole blocks; and their rows."""
+    rows = (tangent != 0).any(1).nonzero().reshape(-1)
+    padded = -(-len(rows) // DIRECTION_BLOCK) * DIRECTION_BLOCK
+    values = torch.zeros(padded, tangent.shape[1], dtype=torch.float64)
+    values[: len(rows)] = tangent[rows]
+    return values, rows
+
+
+def _array(kind: type[ctypes._SimpleCData[Any]], values: Sequence[int | None]) -> ctypes.Array[Any]:
+    return (kind * len(values))(*values)

@@ -113,6 +113,32 @@ def _fake_pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) ->
     return (*(tensor.new_empty(tensor.shape) for tensor in whole), by_lattice, by_table)
 
 
+def _pixel_sum_jvp(*given: Any) -> tuple[Tensor, ...]:
+    scene, tangents = given[:SCENE_TENSORS], given[SCENE_TENSORS : 2 * SCENE_TENSORS]
+    pixels, span, config, wants_background = given[2 * SCENE_TENSORS :]
+    return cpu.pixel_sum_jvp(tangents, pixels, tuple(span), scene, config, wants_background)
+
+
+def _fake_pixel_sum_jvp(*given: Any) -> tuple[Tensor, ...]:
+    geometry, (_, span, _, wants_background) = given[0], given[2 * SCENE_TENSORS :]
+    results, some = len(given[SCENE_TENSORS]), span[1] if wants_background else 0
+    shapes = ((span[1],), (some,), (span[1], results), (some, results))
+    return tuple(geometry.new_empty(shape) for shape in shapes)
+
+
+def _batch_of_directions(info: Any, in_dims: tuple[int | None, ...], *given: Any) -> tuple[Any, tuple[int | None, ...]]:
+    """A batch of directions is more directions: those of all its members go into one pass."""
+    scene, tangents, where = given[:SCENE_TENSORS], given[SCENE_TENSORS : 2 * SCENE_TENSORS], given[2 * SCENE_TENSORS :]
+    dims = in_dims[SCENE_TENSORS : 2 * SCENE_TENSORS]
+    if any(dim is not None for dim in in_dims[:SCENE_TENSORS]):
+        raise RuntimeError("one scene at a time has derivatives: map over directions, or use Simulator.run_many")
+    spread = [t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0) for t, d in zip(tangents, dims)]  # noqa: B905
+    results = spread[0].shape[1]
+    total, background, by_total, by_background = pixel_sum_jvp(*scene, *(t.flatten(0, 1) for t in spread), *where)
+    by_total, by_background = (t.reshape(-1, info.batch_size, results) for t in (by_total, by_background))
+    return (total, background, by_total, by_background), (None, None, 1, 1)
+
+
 def _keep_scene(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, ctx.span, ctx.config, ctx.scale, _, _, _ = inputs
     ctx.save_for_backward(*tensors)
@@ -144,5 +170,17 @@ pixel_sum_vjp = _define(
 """Gradients by geometry, sources, A, and as far as they are wanted lattice and table (else empty)."""
 
 torch.library.register_autograd("nanobrag::pixel_sum", _scene_backward, setup_context=_keep_scene, lib=_LIBRARY)
-for _name in ("lattice_sum_vjp", "pixel_sum_vjp"):
+
+pixel_sum_jvp = _define(
+    "pixel_sum_jvp",
+    f"{_SCENE}, Tensor d_geometry, Tensor d_sources, Tensor d_A, Tensor d_lattice, Tensor d_table, {_WHERE}, "
+    "bool wants_background",
+    4,
+    _fake_pixel_sum_jvp,
+    CPU=_pixel_sum_jvp,
+)
+"""Total and background [P], and their derivatives [P, K] in K directions [K, ...] of the scene's tensors."""
+
+torch.library.register_vmap("nanobrag::pixel_sum_jvp", _batch_of_directions, lib=_LIBRARY)
+for _name in ("lattice_sum_vjp", "pixel_sum_vjp", "pixel_sum_jvp"):
     torch.library.register_autograd(f"nanobrag::{_name}", _no_second_derivative, lib=_LIBRARY)

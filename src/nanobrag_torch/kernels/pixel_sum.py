@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nanobrag_torch.errors import BackendUnavailable
-from nanobrag_torch.kernels import cpu, op
+from nanobrag_torch.errors import BackendUnavailable, InputError
+from nanobrag_torch.kernels import cpu, forward_mode, op
 from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 
@@ -25,18 +26,11 @@ class Sums(NamedTuple):
     solid_angle: Tensor | None
 
 
-def needs_gradient(scene: PixelScene) -> bool:
-    """Whether autograd is on and a tensor of the scene asks for it."""
-    table = scene.structure_factors
-    tensors = [*vars(scene).values(), table.values, table.default_F]
-    return torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
-
-
 def why_not(scene: PixelScene, *, dtype: torch.dtype = torch.float64, backend: str | None = None) -> str | None:
     """Why the fused kernel cannot serve this scene, in one sentence, or `None`; then the plain path serves."""
     if backend not in (None, "cpu"):
         return f"the fused sum exists for the backend cpu, and {backend} was asked for; the plain path serves it"
-    return cpu.why_not_scene(scene, scene.origin.device, dtype, needs_gradient(scene))
+    return cpu.why_not(scene.origin.device, dtype, scene.shape, scene.interpolate)
 
 
 def pixel_sum(
@@ -81,5 +75,59 @@ def pixel_sum(
         listed, span = pixels, [0, len(pixels)]
     packed = pack_scene(scene, dtype) if packed is None else packed
     wanted = (out_dtype == torch.float32, packed.has_background, want_solid_angle)
-    total, background, angle = op.pixel_sum(*packed.tensors, listed, span, packed.config, scale, *wanted)
+    call = forward_mode.PixelSumFunction.apply if forward_mode.active() else op.pixel_sum
+    total, background, angle = call(*packed.tensors, listed, span, packed.config, scale, *wanted)
     return Sums(total, background if packed.has_background else None, angle if want_solid_angle else None)
+
+
+class Derivatives(NamedTuple):
+    """Sums of a list of pixels, total [P] and background [P] or `None`, and their derivatives [P, K]."""
+
+    total: Tensor
+    background: Tensor | None
+    by_total: Tensor
+    by_background: Tensor | None
+
+
+def pixel_sum_jvp(
+    scene: PixelScene,
+    pixels: Tensor | range,
+    tangents: Sequence[Tensor],
+    *,
+    dtype: torch.dtype = torch.float64,
+    backend: str | None = None,
+    packed: PackedScene | None = None,
+) -> Derivatives:
+    """Sums as those of `pixel_sum`, and their derivatives in K directions of the scene's packed tensors, in one pass.
+
+    d[p, k] = Σ over the numbers x of the scene of (∂sum[p]/∂x) tangents[k, x].
+
+    Everything is computed in double precision. Not differentiable itself.
+
+    Args:
+        scene: one panel, the sources, the crystal.
+        pixels: [P] int64 indices slow · pixels_f + fast, or a contiguous `range` of them.
+        tangents: directions [K, ...] of each tensor of `pack_scene(scene, float64).tensors`, in their order.
+        dtype, backend, packed: as in `pixel_sum`.
+
+    Raises:
+        BackendUnavailable: `why_not` has a sentence.
+        InputError: tangents that do not fit, or a table that is too large for the kernel.
+    """
+    reason = why_not(scene, dtype=dtype, backend=backend)
+    if reason is not None:
+        raise BackendUnavailable(backend or "cpu", reason)
+    packed = pack_scene(scene, torch.float64) if packed is None else packed
+    count = len(tangents[0])
+    for tensor, tangent in zip(packed.tensors, tangents, strict=True):
+        if tangent.shape != (count, *tensor.shape):
+            raise InputError("tangents", f"{list(tangent.shape)}", f"give [K, {', '.join(map(str, tensor.shape))}]")
+    listed, span = (None, [pixels.start, len(pixels)]) if isinstance(pixels, range) else (pixels, [0, len(pixels)])
+    found = op.pixel_sum_jvp(*packed.tensors, *tangents, listed, span, packed.config, packed.has_background)
+    total, background, by_total, by_background = found
+    return Derivatives(
+        total,
+        background if packed.has_background else None,
+        by_total,
+        by_background if packed.has_background else None,
+    )

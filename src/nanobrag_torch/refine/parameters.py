@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
-from nanobrag_torch.refine.quantities import QUANTITIES, Quantity
+from nanobrag_torch.models.quantities import QUANTITIES, Quantity
 
 NO_GRADIENT = ("tophat",)
 """Lattice shapes whose derivative is zero wherever it exists."""

@@ -11,7 +11,9 @@
                                       double *, const struct lattice_gradients *);                               \
     void JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct pixel_outputs *);                     \
     int JOIN(pixel_sum_vjp, LEVEL_)(const struct scene_inputs *, const struct pixel_turns *,                     \
-                                    const struct pixel_gradients *);
+                                    const struct pixel_gradients *);                                            \
+    int JOIN(pixel_sum_jvp, LEVEL_)(const struct scene_inputs *, const struct scene_directions *,                \
+                                    const struct pixel_derivatives *);
 
 DECLARE(_default)
 #ifdef HAS_LEVELS
@@ -90,4 +92,22 @@ int nanobrag_pixel_sum_vjp(const int64_t *config, const double *lattice, const d
     const struct pixel_gradients out = {{by_lattice, by_cells, by_table}, by_geometry, by_sources};
     const struct pixel_turns by = {scale, by_total, stride, by_background};
     return CALL(pixel_sum_vjp, &in, &by, &out);
+}
+
+/* `directions`, `rows`, `counts` and `padded` have one entry each for geometry, sources, cells, lattice and table. */
+int nanobrag_pixel_sum_jvp(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                           const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
+                           int64_t count, const double *const *directions, const int64_t *const *rows,
+                           const int64_t *counts, const int64_t *padded, int64_t results, double *total,
+                           double *background, double *by_total, double *by_background) {
+    const struct scene_inputs in = {{config, lattice, cells, table}, geometry, sources, pixels, first, count};
+    const struct pixel_derivatives out = {total, background, by_total, by_background};
+    struct directions d[5];
+    for (int i = 0; i < 5; i++) {
+        const struct directions one = {directions[i], rows[i], counts[i], padded[i]};
+        d[i] = one;
+    }
+    const struct scene_directions all = {d[0], d[1], d[2], d[3], d[4], results};
+    expect_writing(by_total, count * results * (int64_t)sizeof *by_total);
+    return CALL(pixel_sum_jvp, &in, &all, &out);
 }

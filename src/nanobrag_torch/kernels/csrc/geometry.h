@@ -212,14 +212,14 @@ INLINE void polarize(const struct scene *scene, const struct sub_pixel *restrict
 /* Whether a lane is not zero, or is zero. */
 INLINE int any(const double *lanes) {
     int found = 0;
-#pragma omp simd reduction(| : found)
+    REDUCE(| : found)
     for (int lane = 0; lane < LANES; lane++) found |= lanes[lane] != 0.0;
     return found;
 }
 
 INLINE int any_zero(const double *lanes) {
     int found = 0;
-#pragma omp simd reduction(| : found)
+    REDUCE(| : found)
     for (int lane = 0; lane < LANES; lane++) found |= lanes[lane] == 0.0;
     return found;
 }

@@ -21,7 +21,7 @@ int JOIN(lattice_sum_vjp, LEVEL)(const struct lattice_inputs *in, const double *
                 double sum[LANES], weight[LANES];
                 load_vectors(S, first, points, &v);
                 for (int lane = 0; lane < LANES; lane++) weight[lane] = first + lane < points ? g[first + lane] : 0.0;
-                lattice_vjp_block(&l, &v, weight, sum, &turn, &own);
+                lattice_vjp_block(0, &l, &v, weight, sum, &turn, &own);
                 for (int lane = 0; by_S && lane < LANES && first + lane < points; lane++) {
                     by_S[3 * (first + lane)] = turn.x[lane];
                     by_S[3 * (first + lane) + 1] = turn.y[lane];

@@ -14,7 +14,9 @@
 #define PI 3.14159265358979323846
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline, unused)) /* compiled once per file */
-#define SIMD _Pragma("omp simd")
+#define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define SIMD PRAGMA(omp simd)
+#define REDUCE(...) PRAGMA(omp simd reduction(__VA_ARGS__))
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -82,6 +84,27 @@ struct pixel_turns {
     const double *total;      /* those by the stored totals: element i is total[stride * i]; stride 0: all the same */
     int64_t stride;
     const double *background; /* [count] or null */
+};
+
+/* Directions of one tensor in which every pixel's derivative is formed. */
+struct directions {
+    const double *values; /* [padded, ...]: one direction after another, zeros up to a multiple of DIRECTION_BLOCK */
+    const int64_t *rows;  /* [count]: which of the K results a direction belongs to */
+    int64_t count, padded;
+};
+
+#define DIRECTION_BLOCK 4 /* directions that are worked on together */
+
+/* Directions of a scene's tensors: [GEOMETRY_LENGTH], [Q, SOURCE_LENGTH], [M,3,3], [LATTICE_LENGTH], [T]. */
+struct scene_directions {
+    struct directions geometry, sources, cells, lattice, table;
+    int64_t count; /* K */
+};
+
+/* Where values and derivatives go; the backgrounds' are null where there is none. */
+struct pixel_derivatives {
+    double *total, *background;       /* [count] */
+    double *by_total, *by_background; /* [count, K] */
 };
 
 /* Where a scene's gradients go; all are added to. */

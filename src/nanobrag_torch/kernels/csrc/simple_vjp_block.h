@@ -3,16 +3,18 @@
 #define NANOBRAG_SIMPLE_VJP_BLOCK_H
 
 #include "geometry_vjp.h"
-#include "slices.h"
+#include "lattice_vjp_block.h"
 
 INLINE int has_one_term(const struct scene *s) {
     return s->layers == 1 && s->oversample == 1 && s->source_count == 1 && s->background == NO_BACKGROUND &&
            !(s->geometry[DMIN] > 0.0);
 }
 
-/* From derivatives by the totals of a block: those by the lattice, the geometry and the source (added to). */
-NOINLINE void simple_vjp_block(const struct scene *scene, const struct pixels *pixels, const double *by_total,
-                               struct lattice_slice *lattice, double *by_geometry, double *by_source) {
+/* From derivatives by the totals of a block: those by the lattice, the geometry and the source (added to), and with
+ * `each` the totals. */
+INLINE void simple_vjp_block(int each, const struct scene *scene, const struct pixels *pixels, const double *by_total,
+                             struct lattice_slice *lattice, double *restrict by_geometry, double *restrict by_source,
+                             double *restrict total) {
     const double *source = scene->sources, weight = source[WEIGHT];
     struct sub_pixel at;
     struct sub_pixel_turn turn;
@@ -23,21 +25,23 @@ NOINLINE void simple_vjp_block(const struct scene *scene, const struct pixels *p
     if (scene->polarized) polarize(scene, &at, source, p);
     SIMD for (int lane = 0; lane < LANES; lane++)
         g[lane] = by_total[lane] * weight * p[lane] * at.omega[lane] * at.kappa[lane];
-    lattice_vjp_block(&scene->lattice, &S, g, intensity, &by_S, lattice);
-#pragma omp simd reduction(+ : by_weight)
+    lattice_vjp_block(each, &scene->lattice, &S, g, intensity, &by_S, lattice);
+    REDUCE(+ : by_weight)
     for (int lane = 0; lane < LANES; lane++) {
         double unweighted = by_total[lane] * intensity[lane], loss = weight * unweighted;
         double omega = at.omega[lane], kappa = at.kappa[lane];
-        by_weight += unweighted * p[lane] * omega * kappa;
+        double plain = p[lane] * omega * kappa;
+        COLLECT(by_source, WEIGHT, by_weight, unweighted * plain)
+        if (each) total[lane] = weight * intensity[lane] * plain;
         by_p[lane] = loss * omega * kappa;
         turn.omega[lane] = loss * p[lane] * kappa;
         turn.kappa[lane] = loss * p[lane] * omega;
         turn.x[lane] = turn.y[lane] = turn.z[lane] = 0.0;
     }
-    by_source[WEIGHT] += by_weight;
-    scatter_vjp(&S, &by_S, source, &turn, by_source);
-    if (scene->polarized) polarize_vjp(scene, &at, source, by_p, &turn, by_source, by_geometry);
-    sub_pixel_vjp(scene, &at, 0, &turn, by_geometry);
+    if (!each) by_source[WEIGHT] += by_weight;
+    scatter_vjp(each, &S, &by_S, source, &turn, by_source);
+    if (scene->polarized) polarize_vjp(each, scene, &at, source, by_p, &turn, by_source, by_geometry);
+    sub_pixel_vjp(each, scene, &at, 0, &turn, by_geometry);
 }
 
 #endif
