@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
 
+from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
+from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.parity.golden import Case, load_cases
 
 COPIED = Path(__file__).parent / "golden_data"
@@ -49,3 +52,27 @@ def golden_folder() -> Path:
 def copied_cases() -> dict[str, Case]:
     """The copied golden cases, by name."""
     return {case.id: case for case in load_cases(COPIED)}
+
+
+@pytest.fixture(scope="session")
+def small_scene():
+    """A function that settles a triclinic crystal on 16 x 20 pixels in a few orientations, under water."""
+
+    def small(physics="nanobragg", crystal=None, detector=None, sampling=None):
+        cell = dict(cell_a=40.0, cell_b=45.0, cell_c=50.0, cell_alpha=80.0, cell_beta=85.0, cell_gamma=95.0)
+        said = Config(
+            crystal=CrystalConfig(
+                **cell, **{"misset_deg": (10.0, 20.0, 30.0), "Na": 3.0, "Nb": 4.0, "Nc": 2.0, "default_F": 100.0,
+                "mosaic_spread_deg": 0.5, "mosaic_domains": 3, "water_um": 5.0, **(crystal or {})},
+            ),
+            beam=BeamConfig(wavelength_A=1.2, polarization_factor=0.7),
+            detector=DetectorConfig(distance_mm=60.0, pixels_f=20, pixels_s=16, pixel_mm=0.8, **(detector or {})),
+            sampling=SamplingConfig(oversample=1, phi_deg=1.0, osc_deg=2.0, phi_steps=2, **(sampling or {})),
+        )  # fmt: skip
+        from nanobrag_torch.settling import settle
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NanobragWarning)
+            return settle(said, physics)
+
+    return small

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 import torch
 
-from nanobrag_torch import Config, CrystalConfig, DetectorConfig, Simulator, StructureFactors, settle
-from nanobrag_torch.config import BeamConfig, SamplingConfig
-from nanobrag_torch.errors import InputError, NanobragWarning
+from nanobrag_torch import Simulator, StructureFactors
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.models.quantities import QUANTITIES
 
 NAMES = [
     "misset", "cell_lengths", "cell_angles", "N", "mosaic_spread", "fluence", "water", "wavelength",
     "polarization_factor", "distance", "beam_centre", "rotations", "twotheta", "phi",
 ]  # fmt: skip
-
-
-def settled(physics="nanobragg", crystal=None, detector=None, sampling=None):
-    cell = dict(cell_a=40.0, cell_b=45.0, cell_c=50.0, cell_alpha=80.0, cell_beta=85.0, cell_gamma=95.0)
-    said = Config(
-        crystal=CrystalConfig(
-            **cell, **{"misset_deg": (10.0, 20.0, 30.0), "Na": 3.0, "Nb": 4.0, "Nc": 2.0, "default_F": 100.0,
-            "mosaic_spread_deg": 0.5, "mosaic_domains": 3, "water_um": 5.0, **(crystal or {})},
-        ),
-        beam=BeamConfig(wavelength_A=1.2, polarization_factor=0.7),
-        detector=DetectorConfig(distance_mm=60.0, pixels_f=20, pixels_s=16, pixel_mm=0.8, **(detector or {})),
-        sampling=SamplingConfig(oversample=1, phi_deg=1.0, osc_deg=2.0, phi_steps=2, **(sampling or {})),
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NanobragWarning)
-        return settle(said, physics)
 
 
 SCENES = {
@@ -45,8 +26,8 @@ SCENES = {
 
 @pytest.mark.parametrize("physics", ["nanobragg", "exact"])
 @pytest.mark.parametrize("name", SCENES)
-def test_every_column_is_that_of_the_plain_definition(name, physics):
-    experiment = settled(physics, **SCENES[name])
+def test_every_column_is_that_of_the_plain_definition(small_scene, name, physics):
+    experiment = small_scene(physics, **SCENES[name])
     values, found = Simulator(experiment).jacobian(NAMES)
     plain, expected = Simulator(experiment, backend="reference").jacobian(NAMES)
     assert values.shape == (320,)
@@ -56,8 +37,8 @@ def test_every_column_is_that_of_the_plain_definition(name, physics):
     assert (values - Simulator(experiment).run().values[0]).norm() <= 1e-10 * values.norm()
 
 
-def test_columns_follow_central_differences():
-    experiment = settled(crystal={"water_um": 0.0})
+def test_columns_follow_central_differences(small_scene):
+    experiment = small_scene(crystal={"water_um": 0.0})
     _, found = Simulator(experiment).jacobian(["distance", "misset"])
     for name, column, step in (("distance", 0, 1e-6), ("misset", 2, 1e-6)):
         take, put = QUANTITIES[name].take(experiment), QUANTITIES[name].put
@@ -68,10 +49,10 @@ def test_columns_follow_central_differences():
         assert (found[:, column] - slope).norm() <= 1e-5 * slope.norm()
 
 
-def test_amplitudes_are_a_quantity_like_any_other():
+def test_amplitudes_are_a_quantity_like_any_other(small_scene):
     table = StructureFactors(100.0 + torch.rand(5, 5, 5, dtype=torch.float64), (-2, -2, -2), torch.tensor(7.0))
     table = StructureFactors(table.values, table.origin, torch.tensor(7.0, dtype=torch.float64))
-    experiment = settled()
+    experiment = small_scene()
     experiment = experiment.replace(crystal=experiment.crystal.replace(structure_factors=table))
     values, found = Simulator(experiment).jacobian(["amplitudes"])
     _, expected = Simulator(experiment, backend="reference").jacobian(["amplitudes"])
@@ -79,8 +60,8 @@ def test_amplitudes_are_a_quantity_like_any_other():
     assert (found - expected).norm() <= 1e-9 * expected.norm()
 
 
-def test_pixels_come_in_the_order_given_over_panels():
-    experiment = settled()
+def test_pixels_come_in_the_order_given_over_panels(small_scene):
+    experiment = small_scene()
     near = experiment.detector.panel
     far = near.replace(distance=near.distance * 1.5)
     experiment = experiment.replace(detector=experiment.detector.replace(panels=(near, far)))
@@ -94,8 +75,8 @@ def test_pixels_come_in_the_order_given_over_panels():
 
 
 @pytest.mark.parametrize("physics", ["nanobragg", "exact"])
-def test_forward_mode_through_a_render(physics):
-    experiment = settled(physics)
+def test_forward_mode_through_a_render(small_scene, physics):
+    experiment = small_scene(physics)
     names = ["misset", "fluence", "water"]
     _, columns = Simulator(experiment).jacobian(names)
 
@@ -124,6 +105,6 @@ def test_forward_mode_through_a_render(physics):
         (["amplitudes"], "no table"),
     ],
 )
-def test_what_cannot_be_differentiated_is_refused(names, message):
+def test_what_cannot_be_differentiated_is_refused(small_scene, names, message):
     with pytest.raises(InputError, match=message):
-        Simulator(settled()).jacobian(names)
+        Simulator(small_scene()).jacobian(names)

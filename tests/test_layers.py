@@ -18,7 +18,7 @@ LEVELS = (
     ("errors", "units", "numerics", "legacy_random", "native", "text", "picture"),
     ("config", "geometry", "kernels"),
     ("models", "physics", "image"),
-    ("render", "plan", "trace", "table_range", "jacobian", "io"),
+    ("render", "plan", "trace", "table_range", "jacobian", "variants", "io"),
     ("settling", "simulator", "refine", "describe"),
     ("cli",),
     ("parity", "view"),
@@ -33,6 +33,8 @@ EXCEPTIONS = {
     ("table_range", "render"): "one package in four modules",
     ("jacobian", "render"): "one package in five modules",
     ("jacobian", "plan"): "one package in five modules",
+    ("variants", "render"): "one package in six modules",
+    ("variants", "jacobian"): "one package in six modules",
     ("refine", "simulator"): "a fit renders",
 }
 """(importing, imported): the reason."""

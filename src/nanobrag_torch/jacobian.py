@@ -20,9 +20,8 @@ from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum_jvp, why_not
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.physics.background import background_intensity
 from nanobrag_torch.plan import BYTES_PER_PIXEL
-from nanobrag_torch.render import Way, common_scale, pixel_scene, plain_sums, scaled
+from nanobrag_torch.render import Way, pixel_factors, pixel_scene, plain_sums, scaled
 
 DOUBLE = torch.float64
 
@@ -84,7 +83,7 @@ def panel_jacobian(
     if why_not(scene, backend=way.backend) is not None:
         listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
         return _plain_jacobian(place, numbers, panel_index, listed, way)
-    factors, slopes = _factors(place, numbers, panel_index)
+    factors, slopes = _factors(place, numbers)
     packed = pack_scene(scene, DOUBLE)
 
     def tensors(values: Tensor) -> tuple[Tensor, ...]:
@@ -100,16 +99,11 @@ def panel_jacobian(
     return values, derivatives
 
 
-def _factors(place: Callable[[Tensor], Experiment], numbers: Tensor, panel_index: int) -> tuple[Tensor, Tensor]:
+def _factors(place: Callable[[Tensor], Experiment], numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Factors [2] of total and background in a pixel's value, and their derivatives [2, K]."""
 
     def factors(values: Tensor) -> Tensor:
-        experiment = place(values)
-        scale = common_scale(experiment)
-        background = background_intensity(experiment.crystal.water, experiment.beam.fluence)
-        if experiment.physics != "exact":
-            background = scale * background
-        return torch.stack([scale, background])
+        return pixel_factors(place(values))
 
     return factors(numbers), columns(factors, numbers)
 

@@ -15,6 +15,13 @@ _SINC_SERIES = tuple((-1.0) ** k / factorial(2 * k + 1) for k in range(6))
 _SINC3_SERIES = tuple((-1.0) ** k * 6.0 * (k + 1) / factorial(2 * k + 3) for k in range(9))
 
 
+def any_nonzero(x: Tensor) -> bool:
+    """Whether any number of a tensor is not 0, in any member of a batch of `torch.vmap` too; without a gradient."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    return bool((x.detach() != 0).any())
+
+
 def fraction(x: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest integer ceil(x − 0.5) as a constant, and what is left of x.
 

@@ -21,7 +21,7 @@ from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
 from nanobrag_torch.models import Crystal, Experiment, Panel
-from nanobrag_torch.numerics import normalise
+from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import PixelSum, accumulate
 from nanobrag_torch.physics.background import background_intensity
 from nanobrag_torch.plan import DEFAULT_BUDGET, chunk_pixels
@@ -82,7 +82,7 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
         mosaic.spread * mosaic.relative_angles,
     )
     flat = ("exact" if exact else "nanobragg") if detector.curved else "flat"
-    has_water = bool((crystal.water.detach() != 0).item()) or crystal.water.requires_grad
+    has_water = any_nonzero(crystal.water) or crystal.water.requires_grad
     return PixelScene(
         origin=frame.origin,
         fast=frame.fast,
@@ -101,7 +101,7 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
         layers=panel.layers,
         layer_step=panel.layer_step,
         attenuation=panel.attenuation,
-        has_sensor=bool((panel.layer_step.detach() > 0).item()),
+        has_sensor=any_nonzero(panel.layer_step),
         incident=-normalise(beam.source_positions),
         wavelength=beam.wavelength * beam.wavelength_ratios,
         weight=beam.weights,
@@ -127,6 +127,13 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
 def common_scale(experiment: Experiment) -> Tensor:
     """The factor r_e²Φ/n [] of every pixel, in double (specs: intensity 6)."""
     return CLASSICAL_ELECTRON_RADIUS_SQUARED * experiment.beam.fluence / experiment.steps
+
+
+def pixel_factors(experiment: Experiment) -> Tensor:
+    """Factors [2] of the sums of terms and of the background in a pixel's value (specs: intensity 6; deviations F)."""
+    scale = common_scale(experiment)
+    background = background_intensity(experiment.crystal.water, experiment.beam.fluence)
+    return torch.stack([scale, background if experiment.physics == "exact" else scale * background])
 
 
 def scaled(experiment: Experiment, total: Tensor, background: Tensor | None) -> Tensor:

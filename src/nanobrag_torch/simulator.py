@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.plan import DEFAULT_BUDGET
 from nanobrag_torch.render import Way, render
 from nanobrag_torch.table_range import first_outside
+from nanobrag_torch.variants import check_variants, panel_variants
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -114,6 +115,33 @@ class Simulator:
             return values, derivatives
         back = torch.argsort(pixels[:, 0], stable=True).argsort()
         return values[back], derivatives[back]
+
+    def run_many(self, variants: Mapping[str, Tensor], *, out_dtype: torch.dtype = torch.float64) -> list[Tensor]:
+        """Images of many variants of the experiment, settled together and rendered in one call of the kernel.
+
+        Args:
+            variants: by names of `nanobrag_torch.refine.QUANTITIES`, settled values [B, ...] (m, rad, Å), float64.
+            out_dtype: precision of the images, float64 or float32.
+
+        Returns:
+            per panel, photons [B, slow, fast], 0 outside the region and in masked pixels; differentiable in the values
+            given and in the experiment.
+
+        Raises:
+            InputError: a quantity that does not exist or that this experiment does not have, or values that do not fit.
+        """
+        experiment = self.experiment
+        count = check_variants(experiment, variants)
+        way = replace(self.way, out_dtype=out_dtype)
+        images = []
+        for index, chosen in enumerate(pixel_lists(experiment)):
+            panel = experiment.detector.panels[index]
+            values = panel_variants(experiment, variants, index, chosen, way)
+            if chosen is not None:
+                blank = values.new_zeros(count, panel.pixels_s * panel.pixels_f)
+                values = blank.index_copy(1, chosen.to(values.device), values)
+            images.append(values.reshape(count, panel.pixels_s, panel.pixels_f))
+        return images
 
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:

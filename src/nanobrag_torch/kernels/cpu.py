@@ -25,7 +25,7 @@ _SCENE = [*_PROBLEM, _POINTER, _POINTER, _POINTER, _INTEGER, _INTEGER]
 _ARGUMENTS = {
     "nanobrag_lattice_sum": (None, [*_PROBLEM, _POINTER, _INTEGER, _POINTER]),
     "nanobrag_lattice_sum_vjp": (ctypes.c_int, [*_PROBLEM, _POINTER, _POINTER, _INTEGER, *[_POINTER] * 4]),
-    "nanobrag_pixel_sum": (None, [*_SCENE, _REAL, *[_POINTER] * 4]),
+    "nanobrag_pixel_sum": (None, [*_SCENE, _INTEGER, *[_POINTER] * 6]),
     "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, _REAL, _POINTER, _INTEGER, *[_POINTER] * 6]),
     "nanobrag_pixel_sum_jvp": (ctypes.c_int, [*_SCENE, *[_POINTER] * 4, _INTEGER, *[_POINTER] * 4]),
     "nanobrag_level": (ctypes.c_int, [ctypes.c_int]),
@@ -108,31 +108,35 @@ def pixel_sum(
     span: tuple[int, int],
     scene: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
     config: list[int],
-    output: tuple[float, bool, bool, bool],
+    output: tuple[Tensor, bool, bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Total, background and solid angle [P] of pixels.
+    """Total, background and solid angle [B, P] of pixels of B variants of a scene.
 
     Args:
         pixels: [P] int64 indices, or `None` for the contiguous `span` (first, count).
-        scene: geometry [G], sources [Q,11], A [M,3,3], lattice [13], table [T].
+        scene: geometry [B, G], sources [B, Q, 11], A [B, M, 3, 3], lattice [B, 13], table [B, T]; one that has a first
+            axis of 1 is shared by all.
         config: whole numbers of the scene.
-        output: factor on the total; whether it is float32; whether background and solid angle are wanted
+        output: factors [B] on the totals; whether these are float32; whether background and solid angle are wanted
             (empty if not).
     """
+    scales, single, wants_background, wants_angle = output
     geometry, sources, A, lattice, table = scene
-    scale, single, wants_background, wants_angle = output
-    problem = (*_problem(config, lattice, A, table, bool(config[_SINGLE])), geometry, sources.contiguous())
+    problem = (*_problem(config, lattice, A, table, bool(config[_SINGLE])), geometry.contiguous(), sources.contiguous())
     pixels = None if pixels is None else pixels.contiguous()
-    first, count = span
-    total = torch.empty(count, dtype=torch.float32 if single else torch.float64)
-    background = torch.empty(count if wants_background else 0, dtype=torch.float64)
-    angle = torch.empty(count if wants_angle else 0, dtype=torch.float64)
+    (first, count), variants = span, len(scales)
+    parts = (lattice, A, table, geometry, sources)
+    steps = _array(_INTEGER, [0 if len(tensor) == 1 else tensor[0].numel() for tensor in parts])
+    total = torch.empty(variants, count, dtype=torch.float32 if single else torch.float64)
+    background = torch.empty(variants, count if wants_background else 0, dtype=torch.float64)
+    angle = torch.empty(variants, count if wants_angle else 0, dtype=torch.float64)
     _functions().nanobrag_pixel_sum(
         *_pointers((*problem, pixels)),
         first,
         count,
-        scale,
-        *_pointers((None if single else total, total if single else None)),
+        variants,
+        ctypes.addressof(steps),
+        *_pointers((scales.contiguous(), None if single else total, total if single else None)),
         *_pointers((background if wants_background else None, angle if wants_angle else None)),
     )
     return total, background, angle

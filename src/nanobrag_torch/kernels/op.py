@@ -88,9 +88,11 @@ lattice_sum_vjp = _define(
 torch.library.register_autograd("nanobrag::lattice_sum", _lattice_backward, setup_context=_keep_lattice, lib=_LIBRARY)
 
 
-def _pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
-    scene, (pixels, span, config, *wishes) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
-    return cpu.pixel_sum(pixels, tuple(span), scene, config, tuple(wishes))
+def _pixel_sum(*given: Any) -> tuple[Tensor, ...]:
+    scene, (pixels, span, config, scale, *wishes) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    alone = tuple(tensor[None] for tensor in scene)
+    scales = torch.tensor([scale], dtype=torch.float64)
+    return tuple(t[0] for t in cpu.pixel_sum(pixels, tuple(span), alone, config, (scales, *wishes)))
 
 
 def _fake_pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -184,3 +186,74 @@ pixel_sum_jvp = _define(
 torch.library.register_vmap("nanobrag::pixel_sum_jvp", _batch_of_directions, lib=_LIBRARY)
 for _name in ("lattice_sum_vjp", "pixel_sum_vjp", "pixel_sum_jvp"):
     torch.library.register_autograd(f"nanobrag::{_name}", _no_second_derivative, lib=_LIBRARY)
+
+
+def _pixel_sum_many(*given: Any) -> tuple[Tensor, Tensor]:
+    scene, (pixels, span, config, scales, single, wants_background) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    output = (scales, single, wants_background, False)
+    return cpu.pixel_sum(pixels, tuple(span), scene, config, output)[:2]
+
+
+def _fake_pixel_sum_many(*given: Any) -> tuple[Tensor, Tensor]:
+    geometry, (_, span, _, scales, single, wants_background) = given[0], given[SCENE_TENSORS:]
+    total = geometry.new_empty((len(scales), span[1]), dtype=torch.float32 if single else torch.float64)
+    return total, geometry.new_empty((len(scales), span[1] if wants_background else 0))
+
+
+def _pixel_sum_many_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    """One variant after another, each on all threads; what the variants share collects from all."""
+    scene, (pixels, span, config, scales, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
+    shapes = (*(tensor.shape for tensor in scene[:3]), scene[3].shape, scene[4].shape)
+    wanted = (True, True, True, *wants)
+    out = [
+        torch.zeros(shape if want else (0,), dtype=torch.float64) for shape, want in zip(shapes, wanted, strict=True)
+    ]
+    for variant, scale in enumerate(scales.tolist()):
+        own = tuple(tensor[variant if len(tensor) > 1 else 0] for tensor in scene)
+        grads = (by_total[variant], by_background[variant] if by_background.numel() else None, scale)
+        found = cpu.pixel_sum_vjp(grads, pixels, tuple(span), own, config, tuple(wants))
+        for place, part, want in zip(out, found, wanted, strict=True):
+            if want:
+                place[variant if len(place) > 1 else 0] += part
+    return tuple(out)
+
+
+def _fake_pixel_sum_many_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    scene, wants = given[:SCENE_TENSORS], (True, True, True, *given[-1])
+    return tuple(t.new_empty(t.shape if want else (0,)) for t, want in zip(scene, wants, strict=True))
+
+
+def _keep_variants(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.span, ctx.config, scales, _, _ = inputs
+    ctx.save_for_backward(*tensors, scales)
+
+
+def _variants_backward(ctx: Any, by_total: Tensor, by_background: Tensor) -> tuple[Tensor | None, ...]:
+    *tensors, scales = ctx.saved_tensors
+    wants = list(ctx.needs_input_grad[3:5])
+    found = pixel_sum_many_vjp(by_total, by_background, *tensors, ctx.span, ctx.config, scales, wants)
+    return (*_wanted(found, ctx.needs_input_grad), *[None] * 6)
+
+
+pixel_sum_many = _define(
+    "pixel_sum_many",
+    f"{_SCENE}, {_WHERE}, Tensor scales, bool single, bool wants_background",
+    2,
+    _fake_pixel_sum_many,
+    CPU=_pixel_sum_many,
+)
+"""Total and background [B, P] of B variants of a scene, whose tensors have a first axis of B, or of 1 if shared."""
+
+pixel_sum_many_vjp = _define(
+    "pixel_sum_many_vjp",
+    f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, Tensor scales, bool[] wants",
+    5,
+    _fake_pixel_sum_many_vjp,
+    CPU=_pixel_sum_many_vjp,
+)
+"""Gradients by the tensors of all variants; lattice and table as far as they are wanted (else empty)."""
+
+torch.library.register_autograd(
+    "nanobrag::pixel_sum_many", _variants_backward, setup_context=_keep_variants, lib=_LIBRARY
+)
+torch.library.register_autograd("nanobrag::pixel_sum_many_vjp", _no_second_derivative, lib=_LIBRARY)

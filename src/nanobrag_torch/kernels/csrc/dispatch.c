@@ -1,5 +1,5 @@
 /* The exported functions: each calls its copy for the best instruction set that this processor has. */
-#include "problem.h"
+#include "variants.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -9,7 +9,8 @@
     void JOIN(lattice_sum, LEVEL_)(const struct lattice_inputs *, const double *, int64_t, double *);            \
     int JOIN(lattice_sum_vjp, LEVEL_)(const struct lattice_inputs *, const double *, const double *, int64_t,    \
                                       double *, const struct lattice_gradients *);                               \
-    void JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct pixel_outputs *);                     \
+    void JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct variants *,                           \
+                                 const struct pixel_outputs *);                                                  \
     int JOIN(pixel_sum_vjp, LEVEL_)(const struct scene_inputs *, const struct pixel_turns *,                     \
                                     const struct pixel_gradients *);                                            \
     int JOIN(pixel_sum_jvp, LEVEL_)(const struct scene_inputs *, const struct scene_directions *,                \
@@ -72,15 +73,17 @@ int nanobrag_lattice_sum_vjp(const int64_t *config, const double *lattice, const
     return CALL(lattice_sum_vjp, &in, by_sum, S, points, by_S, &out);
 }
 
+/* `steps`: from one variant to the next in lattice, cells, table, geometry and sources; `scales` [variants]. */
 void nanobrag_pixel_sum(const int64_t *config, const double *lattice, const double *cells, const void *table,
                         const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
-                        int64_t count, double scale, double *total, float *total_single, double *background,
-                        double *angle) {
+                        int64_t count, int64_t variants, const int64_t *steps, const double *scales, double *total,
+                        float *total_single, double *background, double *angle) {
     const struct scene_inputs in = {{config, lattice, cells, table}, geometry, sources, pixels, first, count};
-    const struct pixel_outputs out = {scale, total, total_single, background, angle};
-    expect_writing(total, count * (int64_t)sizeof *total);
-    expect_writing(total_single, count * (int64_t)sizeof *total_single);
-    CALL(pixel_sum, &in, &out);
+    const struct variants all = {variants, steps[0], steps[1], steps[2], steps[3], steps[4], scales};
+    const struct pixel_outputs out = {1.0, total, total_single, background, angle};
+    expect_writing(total, variants * count * (int64_t)sizeof *total);
+    expect_writing(total_single, variants * count * (int64_t)sizeof *total_single);
+    CALL(pixel_sum, &in, &all, &out);
 }
 
 int nanobrag_pixel_sum_vjp(const int64_t *config, const double *lattice, const double *cells, const void *table,

@@ -1,5 +1,8 @@
 /* The sum over everything that one pixel collects: layers, sub-pixels, sources, orientations. */
 #include "simple_block.h"
+#include "variants.h"
+
+#define PIECE 64 /* blocks that a thread takes at once */
 
 /* Sums of a block, before they are stored. */
 struct sums {
@@ -87,32 +90,44 @@ INLINE void store_single(const double *values, int lanes, float *out, int64_t fi
     }
 }
 
-/* Sums of pixels; bits do not depend on the number of threads or the place of a pixel in the list. */
-void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *in, const struct pixel_outputs *out) {
-    const struct scene scene = scene_of(in);
-    const int64_t blocks = (in->count + LANES - 1) / LANES;
-    const int simple = is_simple(&scene);
-#pragma omp parallel for schedule(dynamic, 64) num_threads((int)in->lattice.config[THREADS])
-    for (int64_t block = 0; block < blocks; block++) {
-        struct pixels pixels;
-        const int64_t first = block * LANES;
-        const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
-        load_pixels(in, &scene, first, &pixels);
-        if (simple) {
-            struct simple now;
-            double total[LANES];
-            simple_block(&scene, &pixels, out->scale, out->angle != 0, &now, total);
-            store(total, lanes, out->total, first);
-            store_single(total, lanes, out->total_single, first);
-            store(now.omega, lanes, out->angle, first);
-            continue;
-        }
-        struct sums sums;
-        sum_block(&scene, &pixels, &sums);
-        SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
-        store(sums.total, lanes, out->total, first);
-        store_single(sums.total, lanes, out->total_single, first);
-        store(sums.background, lanes, out->background, first);
-        store(sums.angle, lanes, out->angle, first);
+/* One block of one variant. */
+INLINE void block_sums(const struct scene_inputs *in, const struct scene *scene, int simple, int64_t block,
+                       const struct pixel_outputs *out) {
+    struct pixels pixels;
+    const int64_t first = block * LANES;
+    const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
+    load_pixels(in, scene, first, &pixels);
+    if (simple) {
+        struct simple now;
+        double total[LANES];
+        simple_block(scene, &pixels, out->scale, out->angle != 0, &now, total);
+        store(total, lanes, out->total, first);
+        store_single(total, lanes, out->total_single, first);
+        store(now.omega, lanes, out->angle, first);
+        return;
+    }
+    struct sums sums;
+    sum_block(scene, &pixels, &sums);
+    SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
+    store(sums.total, lanes, out->total, first);
+    store_single(sums.total, lanes, out->total_single, first);
+    store(sums.background, lanes, out->background, first);
+    store(sums.angle, lanes, out->angle, first);
+}
+
+/* Sums of pixels, of every variant of a scene; bits do not depend on the number of threads, the place of a pixel in
+ * the list or the place of a variant among others. */
+void JOIN(pixel_sum, LEVEL)(const struct scene_inputs *all, const struct variants *variants,
+                            const struct pixel_outputs *outputs) {
+    const int64_t blocks = (all->count + LANES - 1) / LANES, pieces = (blocks + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)all->lattice.config[THREADS])
+    for (int64_t unit = 0; unit < pieces * variants->count; unit++) {
+        const int64_t variant = unit / pieces, start = unit % pieces * PIECE;
+        const struct scene_inputs in = variant_inputs(all, variants, variant);
+        const struct pixel_outputs out = variant_outputs(outputs, variants, variant, all->count);
+        const struct scene scene = scene_of(&in);
+        const int simple = is_simple(&scene);
+        for (int64_t block = start; block < start + PIECE && block < blocks; block++)
+            block_sums(&in, &scene, simple, block, &out);
     }
 }

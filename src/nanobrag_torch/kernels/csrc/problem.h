@@ -71,7 +71,7 @@ struct scene_inputs {
 
 /* Where a scene's sums go; null where one is not wanted. */
 struct pixel_outputs {
-    double scale;        /* factor on the total before it is stored */
+    double scale;        /* factor on the total before it is stored: each variant's own */
     double *total;       /* [count] */
     float *total_single; /* [count] */
     double *background;  /* [count] */
