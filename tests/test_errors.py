@@ -7,7 +7,9 @@ import pytest
 from nanobrag_torch import errors
 from nanobrag_torch.errors import (
     BackendUnavailable,
+    CostError,
     FileFormatError,
+    ImageError,
     InputError,
     LegacyDefectWarning,
     MemoryBudgetError,
@@ -25,6 +27,8 @@ def test_every_error_has_one_root_and_a_builtin_kin():
         FileFormatError: ValueError,
         BackendUnavailable: RuntimeError,
         MemoryBudgetError: MemoryError,
+        ImageError: ArithmeticError,
+        CostError: RuntimeError,
         ParityError: RuntimeError,
     }
     for error, builtin in kin.items():

@@ -15,7 +15,7 @@ import nanobrag_torch
 
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
-    ("errors", "units", "numerics", "legacy_random", "native", "text", "picture"),
+    ("errors", "units", "numerics", "legacy_random", "native", "text", "picture", "guard", "memory"),
     ("config", "geometry", "kernels"),
     ("models", "physics", "image"),
     ("render", "plan", "trace", "table_range", "jacobian", "variants", "io"),
@@ -45,6 +45,8 @@ TORCH_FREE = (
     "native",
     "text",
     "picture",
+    "guard",
+    "memory",
     "view",
     "config",
     "io",

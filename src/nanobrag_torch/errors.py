@@ -39,11 +39,17 @@ class FileFormatError(NanobragError, ValueError):
         path: the file.
         where: place in the file (`line 12`), or empty.
         problem: what is wrong, with what was expected.
+        flag: the flag that names the file, or empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str], where: str, problem: str) -> None:
-        self.path, self.where, self.problem = os.fspath(path), where, problem
-        super().__init__(f"{self.path}: {where + ': ' if where else ''}{problem}")
+    def __init__(self, path: str | os.PathLike[str], where: str, problem: str, flag: str = "") -> None:
+        self.path, self.where, self.problem, self.flag = os.fspath(path), where, problem, flag
+        begin = f"{flag} {self.path}" if flag else self.path
+        super().__init__(f"{begin}: {where + ': ' if where else ''}{problem}")
+
+    def behind(self, flag: str) -> FileFormatError:
+        """The same, naming the flag that the file was given with."""
+        return FileFormatError(self.path, self.where, self.problem, flag)
 
 
 class BackendUnavailable(NanobragError, RuntimeError):
@@ -52,6 +58,14 @@ class BackendUnavailable(NanobragError, RuntimeError):
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
         super().__init__(f"{name}: {reason}")
+
+
+class ImageError(NanobragError, ArithmeticError):
+    """The image of a scene has values that no image has: it is not written."""
+
+
+class CostError(NanobragError, RuntimeError):
+    """A render would take longer, or more memory, than anybody can mean; the text says how to go on."""
 
 
 class MemoryBudgetError(NanobragError, MemoryError):

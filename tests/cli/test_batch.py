@@ -67,7 +67,7 @@ def test_a_failing_line_stops_no_other(here: Path, capfd: Any) -> None:
         "jobs.txt line 2: -lambda: 'abc' is not a number",
         "jobs.txt line 3: -floatfile: no/b.bin cannot be written: its folder does not exist",
         "jobs.txt line 4: -unknown: unknown flag",
-        "jobs.txt line 5: missing.hkl: unable to open",
+        "jobs.txt line 5: -hkl missing.hkl: unable to open",
         "jobs.txt line 6: no closing quotation: -floatfile 'c.bin",
         "5 of 7 command lines of jobs.txt failed: line 2, 3, 4, 5, 6",
     ):
@@ -106,17 +106,17 @@ def test_the_words_of_a_line_come_last(here: Path) -> None:
 
 
 def test_a_fault_of_the_program_takes_nothing_with_it(here: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faulty(words: list[str], where: str) -> int:
+    def faulty(words: list[str], where: str, files: object) -> int:
         if "-bad" in words:
             raise ZeroDivisionError("a fault")
         print("fine")
         return 0
 
     (here / "jobs.txt").write_text("-bad\n-good\n")
-    assert batch.run_batch(["-batch", "jobs.txt"], faulty) == 1
+    assert batch.run_batch(["-batch", "jobs.txt"], faulty) == 70
     found = capfd.readouterr()
-    assert "ZeroDivisionError: a fault" in found.err
-    assert "jobs.txt line 1: failed: this is a fault of the program" in found.err
+    assert "jobs.txt line 1: failed: ZeroDivisionError: a fault; this is a fault of the program" in found.err
+    assert "Traceback" not in found.err
     assert "fine" in found.out
 
 

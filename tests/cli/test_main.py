@@ -136,14 +136,14 @@ BAD = [
     ("-threads 0", "-threads: 0 is not positive"),
     ("-memory -1", "-memory: -1 is not positive"),
     ("-device toaster", "-device: toaster: is not a torch device"),
-    ("-hkl missing.hkl", "missing.hkl: "),
-    ("-hkl broken.hkl", "broken.hkl: line 2: "),
-    ("-hkl half.hkl", "half.hkl: line 1: h is '0.5'"),
-    ("-mat missing.mat", "missing.mat: "),
-    ("-mat short.mat", "short.mat: "),
-    ("-sourcefile missing.txt", "missing.txt: "),
-    ("-sourcefile bad.txt", "bad.txt: line 1: "),
-    ("-stol missing.stol", "missing.stol: "),
+    ("-hkl missing.hkl", "-hkl missing.hkl: "),
+    ("-hkl broken.hkl", "-hkl broken.hkl: line 2: "),
+    ("-hkl half.hkl", "-hkl half.hkl: line 1: h is '0.5'"),
+    ("-mat missing.mat", "-mat missing.mat: "),
+    ("-mat short.mat", "-mat short.mat: "),
+    ("-sourcefile missing.txt", "-sourcefile missing.txt: "),
+    ("-sourcefile bad.txt", "-sourcefile bad.txt: line 1: "),
+    ("-stol missing.stol", "-stol missing.stol: "),
     ("-img missing.img", "missing.img: "),
     ("-img A.mat", "A.mat: line 1: not an SMV image"),
     ("-mask missing.img", "missing.img: "),
@@ -227,13 +227,19 @@ def test_interruption_leaves_no_partial_files(place: str, run: Any) -> None:
     assert outcome.files == {}
 
 
-def test_bug_shows_its_traceback(run: Any) -> None:
+def test_bug_is_one_line_and_shows_its_traceback_if_asked(run: Any) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("a bug")
 
     run.monkeypatch.setattr("nanobrag_torch.simulator.Simulator.run", fail)
-    with pytest.raises(RuntimeError, match="a bug"):
-        run.small()
+    outcome = run.small()
+    assert outcome.status == 70
+    text = "nanobrag: RuntimeError: a bug; this is a fault of the program (--traceback shows where)\n"
+    assert outcome.err == text
+    assert outcome.files == {}
+    shown = run.small("--traceback")
+    assert shown.err.startswith("Traceback (most recent call last):")
+    assert shown.err.endswith(text)
 
 
 def test_unavailable_backend_is_one_line(run: Any) -> None:

@@ -98,9 +98,13 @@ def test_a_name_that_cannot_be_written_is_refused_at_once(run: Any, flag: str) -
 
 
 def test_a_full_disk_leaves_no_partial_file(run: Any) -> None:
-    done = run.small("-nexus a.nxs -cbf /dev/full")
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    run.monkeypatch.setattr("os.fsync", full)
+    done = run.small("-nexus a.nxs -cbf a.cbf")
     assert done.status == 9
-    assert "-cbf: /dev/full cannot be written: No space left on device" in done.err
+    assert "-cbf: a.cbf cannot be written: No space left on device" in done.err
     assert done.files == {}
 
 

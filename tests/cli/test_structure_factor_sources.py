@@ -168,7 +168,8 @@ def test_one_line_and_nothing_written(words: str, content: str, message: str, ru
     if content or "bad" in name:
         run.more[name] = content
     found = run(f"{SCENE} {words}")
-    assert found.err.startswith(f"nanobrag: {message}")
+    flag = words.split()[0] + " " if message.startswith(name) else ""
+    assert found.err.startswith(f"nanobrag: {flag}{message}")
     assert found.err.count("\n") == 1
     assert found.status == 9
     assert set(found.files) <= {name}
@@ -180,7 +181,7 @@ def test_mtz_files_that_were_cut_off(size: int, run: Any, tmp_path: Path) -> Non
     (tmp_path / "cut.mtz").write_bytes(whole[:size])
     found = run(f"{SCENE} -hkl {tmp_path}/cut.mtz")
     assert (found.status, found.files) == (9, {})
-    assert found.err.startswith(f"nanobrag: {tmp_path}/cut.mtz: truncated or corrupt MTZ file (")
+    assert found.err.startswith(f"nanobrag: -hkl {tmp_path}/cut.mtz: truncated or corrupt MTZ file (")
     assert found.err.count("\n") == 1
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +12,15 @@ from nanobrag_torch.cli.outputs import output_names
 from nanobrag_torch.cli.parse import find_flag, parse_line
 from nanobrag_torch.cli.running import complain
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragError
-from nanobrag_torch.io.files import read_bytes
+from nanobrag_torch.guard import FAULT, TRACEBACK, in_one_line
+from nanobrag_torch.io.reading import LARGEST_LIST, read_text
+from nanobrag_torch.io.registry import FileRegistry
 
-Run = Callable[[Sequence[str], str], int]
-"""Runs the words of a command line and returns its status; the text stands before what is refused."""
+Run = Callable[[Sequence[str], str, FileRegistry], int]
+"""Runs the words of a command line and returns its status; the text stands before what is refused, and the files are
+in use already."""
 
-REFUSED, BROKEN = 9, 1
+REFUSED = 9
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def run_batch(words: Sequence[str], run: Run) -> int:
         run: what runs a command line.
 
     Returns:
-        0, or 9 when any line was refused, or 1 when any other one failed.
+        0, or 9 when any line was refused, or 70 when any other one failed.
 
     Raises:
         InputError: no file is named, or more than one.
@@ -60,13 +61,14 @@ def run_batch(words: Sequence[str], run: Run) -> int:
     found = list(jobs(name))
     if not found:
         raise FileFormatError(name, "", "holds no command line")
-    taken: dict[str, int] = {}
+    files = FileRegistry()
+    files.reads(name, "-batch")
     done = []
     for job in found:
         shown = shlex.join(job.words)
         print(f"batch line {job.line}: {shown}", flush=True)
         began = time.perf_counter()
-        status = _status(name, job, common, taken, run)
+        status = _status(name, job, common, files, run)
         done.append(Done(job, status, time.perf_counter() - began))
         print(f"batch line {job.line}: status {status}, {done[-1].seconds:.2f} s", flush=True)
     return _report(name, done)
@@ -89,7 +91,7 @@ def batch_words(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def jobs(name: str) -> Iterator[Job]:
     """The command lines of a file: one per line, quoted as for a shell; `#` begins a comment where a word could."""
-    content = read_bytes(name).decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+    content = read_text(name, LARGEST_LIST, "utf-8").replace("\r\n", "\n")
     for number, text in enumerate(content.split("\n"), start=1):
         try:
             words = tuple(shlex.split(_without_comment(text)))
@@ -118,7 +120,7 @@ def _without_comment(text: str) -> str:
     return text
 
 
-def _status(name: str, job: Job, common: list[str], taken: dict[str, int], run: Run) -> int:
+def _status(name: str, job: Job, common: list[str], taken: FileRegistry, run: Run) -> int:
     """Run one job and note its files."""
     where = f"{name} line {job.line}: "
     words = [*common, *job.words]
@@ -130,21 +132,20 @@ def _status(name: str, job: Job, common: list[str], taken: dict[str, int], run: 
         return REFUSED
     files = _files(words)
     for file in files:
-        if os.path.realpath(file) in taken:
-            earlier = taken[os.path.realpath(file)]
-            complain(f"{where}{file} is the file of line {earlier} too, and would overwrite it; name another one")
+        earlier = taken.owner(file)
+        if earlier is not None:
+            complain(f"{where}{file} is the file of {earlier} too, and would overwrite it; name another one")
             return REFUSED
     try:
-        status = run(words, where)
-    except BrokenPipeError:
-        raise
-    except Exception:  # a fault of the program must not take the other lines with it
-        sys.stdout.flush()
-        traceback.print_exc()
-        complain(f"{where}failed: this is a fault of the program, not of the command line")
-        return BROKEN
+        status = run(words, where, taken.copy())
+    except Exception as error:  # a fault of the program must not take the other lines with it
+        if any(word in TRACEBACK for word in words):
+            complain(traceback.format_exc().replace("\n", " | "))
+        complain(f"{where}failed: {in_one_line(error)}")
+        return FAULT
     if status == 0:
-        taken.update((os.path.realpath(file), job.line) for file in files)
+        for file in files:
+            taken.reads(file, f"line {job.line}")
     return status
 
 
@@ -157,7 +158,7 @@ def _files(words: Sequence[str]) -> list[str]:
     if said.action != "run" or said.config.output.frames is not None:
         return []
     names = output_names(said.config.output).values()
-    return [name for name in names if os.path.isfile(name) or not os.path.exists(name)]
+    return list(names)
 
 
 def _report(name: str, done: Sequence[Done]) -> int:
@@ -166,7 +167,6 @@ def _report(name: str, done: Sequence[Done]) -> int:
     print(f"\n{'line':>6s} {'status':>6s} {'seconds':>9s}")
     for one in done:
         print(f"{one.job.line:6d} {one.status:6d} {one.seconds:9.2f}")
-    sys.stdout.flush()
     if not failed:
         print(f"all {len(done)} command lines of {name} succeeded", flush=True)
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from nanobrag_torch import __version__
 from nanobrag_torch.cli.flags import FLAGS
 from nanobrag_torch.cli.help import help_text, usage
+from nanobrag_torch.cli.outputs import files_said
 from nanobrag_torch.cli.parse import Parsed, bare, parse_line
 from nanobrag_torch.cli.running import (
     complain,
@@ -24,14 +24,16 @@ from nanobrag_torch.cli.running import (
     warnings_as_lines,
     with_seeds,
 )
-from nanobrag_torch.errors import InputError, NanobragError, UsageError
+from nanobrag_torch.errors import FileFormatError, InputError, NanobragError, UsageError
+from nanobrag_torch.guard import guarded
+from nanobrag_torch.io.registry import FileRegistry
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
     from nanobrag_torch.config import Config
     from nanobrag_torch.settling.inputs import Inputs
 
-OK, REFUSED, INTERRUPTED = 0, 9, 130
+OK, REFUSED = 0, 9
 
 _FLAG_OF = {bare(field): flag.name for flag in reversed(FLAGS) for field in flag.fields}
 
@@ -43,22 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words behind the program's name; those of this process by default.
 
     Returns:
-        0, or 9 when the input is refused, or 130 after an interruption by the keyboard.
+        0, or 9 when the input is refused, or what `guard` returns after signals and unforeseen errors.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return run_words(words)
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has left: nothing can be told any more, nor when the interpreter flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    return guarded("nanobrag", run_words, argv)
 
 
-def run_words(words: Sequence[str], where: str = "") -> int:
-    """Run one command line without looking after interruptions; `where` stands before what is refused."""
+def run_words(words: Sequence[str], where: str = "", files: FileRegistry | None = None) -> int:
+    """Run one command line without looking after interruptions.
+
+    Args:
+        words: its words.
+        where: stands before what is refused.
+        files: files that are in use already, which it must not overwrite.
+    """
     try:
         parsed = parse_line(words)
         if parsed.action == "batch":
@@ -68,18 +67,26 @@ def run_words(words: Sequence[str], where: str = "") -> int:
     except NanobragError as error:
         return _refuse(error, {}, where)
     if parsed.action == "run":
-        return _run_or_refuse(parsed, where)
+        return _run_or_refuse(parsed, where, files or FileRegistry())
     print(help_text() if parsed.action == "help" else f"nanobrag_torch {__version__}", flush=True)
     return OK
 
 
-def _run_or_refuse(parsed: Parsed, where: str) -> int:
+def _run_or_refuse(parsed: Parsed, where: str, files: FileRegistry) -> int:
     flags = {**_FLAG_OF, **parsed.spelt}
     try:
-        _run(parsed, flags)
+        _run(parsed, flags, files)
     except NanobragError as error:
-        return _refuse(error, flags, where)
+        return _refuse(_with_flag(error, parsed.config, flags), flags, where)
     return OK
+
+
+def _with_flag(error: NanobragError, config: Config, flags: Mapping[str, str]) -> NanobragError:
+    """What is wrong with a file, behind the flag that names it."""
+    if not isinstance(error, FileFormatError) or error.flag:
+        return error
+    named = {path: flags[field] for field, path in reversed(list(files_said(config))) if field in flags}
+    return error.behind(named[error.path]) if error.path in named else error
 
 
 def _refuse(error: NanobragError, flags: Mapping[str, str], where: str) -> int:
@@ -90,22 +97,23 @@ def _refuse(error: NanobragError, flags: Mapping[str, str], where: str) -> int:
         text += f"; {error.advice}" if error.advice else ""
     else:
         text = str(error)
-    complain(" ".join(f"{where}{text}".split("\n")))
+    complain(f"{where}{text}")
     return REFUSED
 
 
-def _run(parsed: Parsed, flags: Mapping[str, str]) -> None:
+def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
     """Everything from the configuration to the files on disk; torch is imported when all files have been read."""
     from nanobrag_torch.settling.checks import LARGEST_SEED
 
-    config = with_seeds(parsed.config, int(time.time()) % LARGEST_SEED)
+    # Of the clock in nanoseconds the last digits: two runs of the same second differ.
+    config = with_seeds(parsed.config, time.time_ns() % LARGEST_SEED)
     say = say_nothing if config.output.quiet else say_line
     if config.output.frames is not None:
         from nanobrag_torch.cli.series import run_series
 
-        run_series(parsed, config, flags, say)
+        run_series(parsed, config, flags, say, files)
         return
-    inputs = read(config, flags)
+    inputs = read(config, flags, files)
     for note in parsed.notes:
         complain(note)
     with threads(config.output.threads), warnings_as_lines(say):

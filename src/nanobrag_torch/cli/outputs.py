@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from nanobrag_torch.cli.modern import MODERN, check_panels, write_modern
 from nanobrag_torch.cli.report import dials_origin, statistics_lines
 from nanobrag_torch.errors import InputError
-from nanobrag_torch.io.files import WholeFiles, check_writable
+from nanobrag_torch.io.amplitude_files import brings_cell
+from nanobrag_torch.io.files import WholeFiles
+from nanobrag_torch.io.registry import FileRegistry, refuse_special
+from nanobrag_torch.settling.inputs import dump_file
 from nanobrag_torch.text import g
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres
 
@@ -36,6 +38,10 @@ CLASSIC = {
 """Default names of the classic outputs by configuration field (specs: cli 7)."""
 
 
+WRITTEN = (*CLASSIC, *MODERN, "png_file")
+"""Configuration fields of all files that a run writes, but for the cache of structure factors."""
+
+
 def output_names(said: OutputConfig) -> dict[str, str]:
     """The files that a run writes, by configuration field, in the order of writing.
 
@@ -48,40 +54,56 @@ def output_names(said: OutputConfig) -> dict[str, str]:
         del names["pgm_file"]
     if not said.noise:
         del names["noise_file"]
-    names |= {field: getattr(said, field) or "" for field in (*MODERN, "png_file")}
+    names |= {field: getattr(said, field) or "" for field in WRITTEN if field not in CLASSIC}
     return {field: name for field, name in names.items() if name}
 
 
-def check_outputs(config: Config, flags: Mapping[str, str]) -> None:
-    """Refuse names that could not be written, name two files, or would overwrite a table, before anything is computed.
+def files_said(config: Config) -> Iterator[tuple[str, str]]:
+    """Configuration field and name of every file that was named, read or written; fields of files end in `_file`."""
+    for part in (config.crystal, config.beam, config.detector, config.sampling, config.output):
+        for field in fields(part):
+            name = getattr(part, field.name)
+            if field.name.endswith("_file") and isinstance(name, str):
+                yield field.name, name
+
+
+def check_outputs(config: Config, flags: Mapping[str, str], files: FileRegistry | None = None) -> None:
+    """Refuse names that could not be written, name two files, or would overwrite an input, before anything is computed.
 
     Args:
         config: what was said.
         flags: the flag of every configuration field.
+        files: files that are in use already.
 
     Raises:
         InputError: naming the flag.
     """
-    inputs = {
-        "hkl_file": config.crystal.hkl_file,
-        "model_file": config.crystal.model_file,
-        "matrix_file": config.crystal.matrix_file,
-        "amorphous_file": config.crystal.amorphous_file,
-        "source_file": config.beam.source_file,
-        "spectrum_file": config.beam.spectrum_file,
-        "experiment_file": config.output.experiment_file,
-    }
-    taken = {os.path.realpath(name): flags[field] for field, name in inputs.items() if name is not None}
+    files = FileRegistry() if files is None else files
     names = output_names(config.output)
+    for field, name in files_said(config):
+        if field not in (*WRITTEN, "dump_file"):
+            files.reads(name, flags.get(field, field))
     check_panels(config, names, flags)
     _check_rings(config, flags)
+    _check_dump(config, flags, files)
     for field, name in names.items():
-        check_writable(name, flags[field])
-        path = os.path.realpath(name)
-        if path in taken:
-            raise InputError(flags[field], f"{name} is the file of {taken[path]} too", "choose another file name")
-        if os.path.isfile(path) or not os.path.exists(path):
-            taken[path] = flags[field]
+        files.writes(name, flags[field])
+
+
+def _check_dump(config: Config, flags: Mapping[str, str], files: FileRegistry) -> None:
+    """Note the cache of structure factors, which is read or written; without a cell of its own, that is."""
+    said = config.crystal
+    if not said.use_dump or said.model_file is not None or said.structure_factors is not None:
+        return
+    if said.hkl_file is not None and brings_cell(said.hkl_file):
+        return
+    name = dump_file(said)
+    if said.hkl_file is None:
+        files.reads(name, flags["dump_file"])
+        return
+    files.keeps(name, flags["dump_file"])
+    refuse_special(name, flags["dump_file"])
+    files.reads(name, flags["dump_file"])
 
 
 def _check_rings(config: Config, flags: Mapping[str, str]) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nanobrag_torch import guard
 from nanobrag_torch.config import Config, OutputConfig
 from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragWarning, TableRangeWarning
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
     from nanobrag_torch.image import Image
+    from nanobrag_torch.io.registry import FileRegistry
     from nanobrag_torch.models import Experiment
     from nanobrag_torch.settling.inputs import Inputs
     from nanobrag_torch.simulator import Simulator
@@ -24,23 +26,26 @@ BYTES_PER_MB = 1_000_000
 
 def complain(text: str) -> None:
     """Tell the user a line on the standard error stream, behind what was said before."""
-    sys.stdout.flush()
-    print(f"nanobrag: {text}", file=sys.stderr, flush=True)
+    guard.complain("nanobrag", text)
 
 
-def read(config: Config, flags: Mapping[str, str]) -> Inputs:
+def read(config: Config, flags: Mapping[str, str], files: FileRegistry | None = None) -> Inputs:
     """The content of every input file of a configuration, which is checked first, as are the names of its outputs.
+
+    What killed runs left beside the outputs is removed. `files` are in use already.
 
     Raises:
         NanobragError: something is refused.
     """
-    from nanobrag_torch.cli.outputs import check_outputs
+    from nanobrag_torch.cli.outputs import check_outputs, output_names
+    from nanobrag_torch.io.files import sweep
     from nanobrag_torch.io.stol import check_stol
     from nanobrag_torch.settling.checks import check
     from nanobrag_torch.settling.inputs import read_inputs
 
     check(config)
-    check_outputs(config, flags)
+    check_outputs(config, flags, files)
+    sweep(os.path.dirname(name) or "." for name in output_names(config.output).values())
     if config.crystal.amorphous_file is not None:
         check_stol(config.crystal.amorphous_file)
     return read_inputs(config)
@@ -80,6 +85,7 @@ def rendered(simulator: Simulator, said: OutputConfig) -> Image:
     """The image, rounded once to the precision of the files."""
     import torch
 
+    from nanobrag_torch.cli.image_check import checked
     from nanobrag_torch.cli.progress import progress_meter
     from nanobrag_torch.simulator import pixel_lists
 
@@ -88,7 +94,9 @@ def rendered(simulator: Simulator, said: OutputConfig) -> Image:
         experiment = simulator.experiment
         lists = zip(pixel_lists(experiment), experiment.detector.panels, strict=True)
         meter = progress_meter(sum(p.pixels_f * p.pixels_s if c is None else len(c) for c, p in lists))
-    return simulator.run(solid_angle=True, progress=meter, out_dtype=torch.float32)
+    return checked(
+        guard.interruptible(lambda: simulator.run(solid_angle=True, progress=meter, out_dtype=torch.float32))
+    )
 
 
 def print_pixels(image: Image, config: Config, say: Say) -> None:

@@ -21,17 +21,21 @@ from nanobrag_torch.cli.parse import Parsed
 from nanobrag_torch.cli.running import complain, print_pixels, read, simulator_for, threads, warnings_as_lines
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import InputError, NanobragError
+from nanobrag_torch.guard import interruptible
 from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.series import MASTER, Identity, Record, opened
 from nanobrag_torch.text import g
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
+    from nanobrag_torch.io.registry import FileRegistry
     from nanobrag_torch.models import Experiment
     from nanobrag_torch.settling.inputs import Inputs
 
 
-def run_series(parsed: Parsed, config: Config, flags: Mapping[str, str], say: Say) -> None:
+def run_series(
+    parsed: Parsed, config: Config, flags: Mapping[str, str], say: Say, files: FileRegistry | None = None
+) -> None:
     """Draw the frames of a series that are missing.
 
     Args:
@@ -39,13 +43,14 @@ def run_series(parsed: Parsed, config: Config, flags: Mapping[str, str], say: Sa
         config: what it says, with seeds.
         flags: the flag of every configuration field.
         say: called with every line of the report.
+        files: files that are in use already.
 
     Raises:
         NanobragError: something is refused; finished frames stay.
     """
     plan = Plan(config, flags)
     check_series(plan)
-    inputs = read(plan.frame(1), flags)
+    inputs = read(plan.frame(1), flags, files)
     said = said_of(parsed.config, inputs)
     with opened(plan.record) as record:
         if record.identity is not None:
@@ -154,6 +159,7 @@ def _draw_frame(plan: Plan, record: Record, frame: int, experiment: Experiment, 
     """Draw and write one frame; the line to say about it."""
     import torch
 
+    from nanobrag_torch.cli.image_check import checked
     from nanobrag_torch.cli.outputs import Results, write_outputs
     from nanobrag_torch.settling.values import tensor
     from nanobrag_torch.units import radians_from_degrees
@@ -161,7 +167,8 @@ def _draw_frame(plan: Plan, record: Record, frame: int, experiment: Experiment, 
     began = time.perf_counter()
     config, start = plan.frame(frame), plan.start(frame)
     turned = experiment.replace(start=tensor(start, 0.0, radians_from_degrees))
-    image = simulator_for(turned, config.output).run(out_dtype=torch.float32)
+    simulator = simulator_for(turned, config.output)
+    image = checked(interruptible(lambda: simulator.run(out_dtype=torch.float32)))
     print_pixels(image, config, say)
     results = Results.of(image, config, plan.when(frame))
     write_outputs(results, plan.flags, _unsaid, _together(record, frame))

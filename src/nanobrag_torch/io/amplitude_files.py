@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
+import stat
 import zlib
 
-from nanobrag_torch.io.files import PathLike
+from nanobrag_torch.io.reading import PathLike
 
 TEXT, MTZ, CIF = "text", "mtz", "cif"
 _GZIP = b"\x1f\x8b"
@@ -39,11 +39,12 @@ def brings_cell(path: PathLike) -> bool:
 
 def _start(path: PathLike) -> bytes:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b""
         with open(path, "rb") as file:
             start = file.read(_START)
         if start.startswith(_GZIP):
-            with gzip.open(path) as file:
-                start = file.read(_START)
-    except (OSError, EOFError, zlib.error):
+            start = zlib.decompressobj(wbits=31).decompress(start, _START)
+    except (OSError, ValueError, zlib.error):
         return b""
     return start

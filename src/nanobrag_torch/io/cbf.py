@@ -221,6 +221,8 @@ def read_cbf(path: PathLike) -> tuple[Counts, CbfHeader]:
     digest = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode("ascii")
     if found is not None and found[1] != digest:
         raise FileFormatError(path, "", "the data do not match their checksum (Content-MD5): the file is damaged")
+    if fast * slow > size:
+        raise FileFormatError(path, "header", f"{size} bytes of data cannot hold {fast} x {slow} pixels")
     values = np.asarray(decByteOffset(packed, size=fast * slow, dtype="int32"), dtype=np.int32)
     if values.size != fast * slow:
         raise FileFormatError(path, "", f"{values.size} pixels, expected {fast} x {slow}")

@@ -11,6 +11,8 @@ from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
 from nanobrag_torch.io.hkl import LARGEST_GRID, ReflectionGrid
 
+LARGEST_INDEX = 2**31 - 1
+_LONGEST_HEADER = 256
 _HEADER = re.compile(rb"\s*" + rb"\s+".join([rb"(-?\d{1,10})"] * 6) + rb"\n\f")
 
 
@@ -33,7 +35,7 @@ def read_dump(path: PathLike, default_F: float = 0.0) -> ReflectionGrid:
         FileFormatError: missing, not a dump, of the wrong length, or with amplitudes that are not finite.
     """
     content = read_bytes(path)
-    match = _HEADER.match(content)
+    match = _HEADER.match(content[:_LONGEST_HEADER])
     if match is None:
         raise FileFormatError(
             path, "line 1", "not a structure-factor dump: expected six whole numbers, newline, form feed"
@@ -41,7 +43,7 @@ def read_dump(path: PathLike, default_F: float = 0.0) -> ReflectionGrid:
     bounds = [int(word) for word in match.groups()]
     low, high = bounds[0::2], bounds[1::2]
     shape = [b - a + 1 for a, b in zip(low, high, strict=True)]
-    if min(shape) < 1 or math.prod(shape) > LARGEST_GRID:
+    if min(shape) < 1 or math.prod(shape) > LARGEST_GRID or max(map(abs, bounds)) > LARGEST_INDEX:
         raise FileFormatError(path, "line 1", f"the ranges {' '.join(map(str, bounds))} are not those of a grid")
     expected = 8 * math.prod(n + 1 for n in shape)
     found = len(content) - match.end()

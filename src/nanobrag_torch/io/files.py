@@ -1,42 +1,28 @@
-"""Files as a whole: read at once, written under a temporary name and renamed when complete."""
+"""Files as a whole: read at once (`io.reading`), written under a temporary name and renamed when complete.
+
+A temporary file is locked for as long as its process lives, so that what a killed one left can be told from what
+another is writing, and swept away (`sweep`).
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from nanobrag_torch.errors import FileFormatError, InputError
-
-PathLike = str | os.PathLike[str]
-
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.reading import PathLike, read_bytes, read_lines
 
 Opening = Callable[[PathLike, str], AbstractContextManager[IO[bytes]]]
 """What a writer opens its file with: `whole_file`, or `WholeFiles.file` for several files together."""
-
-
-def read_bytes(path: PathLike) -> bytes:
-    """The content of a file.
-
-    Raises:
-        FileFormatError: it is missing, a folder, or not permitted.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FileFormatError(path, "", f"unable to open: {error.strerror or error}") from error
-
-
-def read_lines(path: PathLike) -> list[str]:
-    """The lines of a text file without their ends, whatever these are; bytes beyond ASCII are kept as they come."""
-    text = read_bytes(path).decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def check_writable(path: PathLike, field: str = "") -> None:
@@ -76,13 +62,16 @@ Complete = tuple[Path, Path, str]
 """A file that is written: its temporary name, its final name, and the flag that asked for it."""
 
 
+_PART = re.compile(r"\.nanobrag-[0-9a-f]*-[0-9a-f]{8}\.part")
+
+
 def part_pattern(tag: str) -> str:
     """Pattern of the temporary names that `WholeFiles` with this tag gives."""
     return f".nanobrag-{tag}*.part"
 
 
 class WholeFiles:
-    """Several files that appear together when the block ends, or not at all.
+    """Several files that appear together when the block ends, or not at all; their content is on disk before.
 
     with WholeFiles() as files:
         write_float_image("a.bin", image, opening=files.file)
@@ -96,6 +85,7 @@ class WholeFiles:
 
     def __init__(self, announce: Callable[[Sequence[Complete]], None] | None = None, tag: str = "") -> None:
         self._complete: list[Complete] = []
+        self._locks: list[int] = []
         self._announce, self._tag = announce, tag
 
     def __enter__(self) -> WholeFiles:
@@ -104,6 +94,7 @@ class WholeFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        folders = {target.parent for _, target, _ in self._complete}
         try:
             if kind is None and self._announce is not None:
                 self._announce(tuple(self._complete))
@@ -114,10 +105,15 @@ class WholeFiles:
                 except OSError as failure:
                     raise _refusal(field, target, failure) from failure
                 self._complete.pop(0)
+            for folder in folders if kind is None else ():
+                _settle_folder(folder)
         finally:
             for temporary, _, _ in self._complete:
                 _remove(temporary)
+            for lock in self._locks:
+                os.close(lock)
             self._complete.clear()
+            self._locks.clear()
 
     @contextmanager
     def file(self, path: PathLike, field: str = "") -> Iterator[IO[bytes]]:
@@ -128,8 +124,13 @@ class WholeFiles:
         part = f".nanobrag-{self._tag}{os.getpid()}-{secrets.token_hex(4)}.part"
         written = target if direct else target.parent / part
         try:
-            with open(written, "wb" if direct else "xb") as handle:
+            with open(written, "wb") if direct else _locked(written) as handle:
+                if not direct:
+                    self._locks.append(os.dup(handle.fileno()))
                 yield handle
+                if not direct:
+                    handle.flush()
+                    os.fsync(handle.fileno())
             if target.exists() and not direct:
                 shutil.copymode(target, written)
         except BaseException as error:
@@ -140,6 +141,59 @@ class WholeFiles:
             raise
         if not direct:
             self._complete.append((written, target, field or str(path)))
+
+
+def sweep(folders: Iterable[PathLike]) -> list[Path]:
+    """Remove the temporary files that dead processes left in some folders; those removed.
+
+    A file that nobody locks belongs to nobody. Where the file system knows no locks nothing is removed.
+    """
+    removed = []
+    for folder in {os.path.realpath(folder) for folder in folders}:
+        with suppress(OSError):
+            names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
+            removed += [path for path in (Path(folder, name) for name in names) if _take_away(path)]
+    return removed
+
+
+def _take_away(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """A new file, locked; made again if somebody swept it away before it was."""
+    while True:
+        handle = open(path, "xb")  # noqa: SIM115
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return handle  # a file system without locks, where nothing is swept either
+        if os.fstat(handle.fileno()).st_nlink:
+            return handle
+        handle.close()
+
+
+def _settle_folder(folder: Path) -> None:
+    """Put the names in a folder on disk; not every file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:
@@ -158,3 +212,17 @@ def _refusal(field: str, path: PathLike, error: OSError) -> InputError:
         f"{os.fspath(path)} cannot be written: {error.strerror or error}",
         "free some space or choose another place",
     )
+
+
+__all__ = [
+    "Complete",
+    "Opening",
+    "PathLike",
+    "WholeFiles",
+    "check_writable",
+    "part_pattern",
+    "read_bytes",
+    "read_lines",
+    "sweep",
+    "whole_file",
+]

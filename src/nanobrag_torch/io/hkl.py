@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import PathLike, read_lines
+from nanobrag_torch.memory import available_memory
 from nanobrag_torch.text import real
 
 LARGEST_GRID = 500_000_000
 """Entries of a grid (8 bytes each) beyond which a table is refused."""
+SMALL_GRID, SPARSEST = 2**24, 4096
+"""Entries that any table may take; above, entries per reflection beyond which a table is refused."""
+BYTES_PER_ENTRY = 26
+"""What an entry takes while a table is read, rendered from and dumped."""
 _LARGEST_INDEX = 2**31 - 1
 _EXPECTED = "expected `h k l F`, the indices whole numbers"
 
@@ -54,9 +59,7 @@ def read_hkl(path: PathLike, default_F: float = 0.0) -> ReflectionGrid:
         raise FileFormatError(path, "", f"no reflection in the file, {_EXPECTED}")
     indices = table[:, :3].astype(np.int64)
     low, high = indices.min(axis=0), indices.max(axis=0)
-    shape = tuple(int(n) for n in high - low + 1)
-    if math.prod(shape) > LARGEST_GRID:
-        raise FileFormatError(path, "", f"the indices span {shape[0]} x {shape[1]} x {shape[2]}, too large for a grid")
+    shape = grid_shape(path, low, high, len(table))
     flat = np.ravel_multi_index(tuple((indices - low).T), shape)
     _, last = np.unique(flat[::-1], return_index=True)
     keep = len(flat) - 1 - last
@@ -66,6 +69,30 @@ def read_hkl(path: PathLike, default_F: float = 0.0) -> ReflectionGrid:
     given.flat[flat[keep]] = True
     origin = int(low[0]), int(low[1]), int(low[2])
     return ReflectionGrid(values, origin, len(table), default_F, given)
+
+
+def grid_shape(path: PathLike, low: NDArray[np.int64], high: NDArray[np.int64], count: int) -> tuple[int, int, int]:
+    """Entries of a grid along h, k, l, found affordable before it is allocated.
+
+    Args:
+        path: the file, for errors.
+        low: [3] smallest indices.
+        high: [3] largest indices.
+        count: reflections in the file.
+
+    Raises:
+        FileFormatError: the grid is too large, by itself, for the memory, or for so few reflections.
+    """
+    shape = tuple(int(n) for n in high - low + 1)
+    entries, text = math.prod(shape), f"the indices span {shape[0]} x {shape[1]} x {shape[2]}"
+    if entries > LARGEST_GRID:
+        raise FileFormatError(path, "", f"{text}, too large for a grid")
+    if entries > max(SMALL_GRID, SPARSEST * count):
+        raise FileFormatError(path, "", f"{text}, and there are only {count} reflections; look for wrong indices")
+    needed = entries * BYTES_PER_ENTRY
+    if entries > SMALL_GRID and needed > available_memory():
+        raise FileFormatError(path, "", f"{text}, whose grid needs {needed / 1e9:.3g} GB, more memory than there is")
+    return shape[0], shape[1], shape[2]
 
 
 def _fast_table(lines: list[str]) -> NDArray[np.float64] | None:

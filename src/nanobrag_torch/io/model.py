@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.files import PathLike, read_bytes
 from nanobrag_torch.io.hkl import LARGEST_GRID
 from nanobrag_torch.io.pdb_lines import check_pdb_lines
+from nanobrag_torch.io.reading import PathLike, read_bytes, unpacked
 from nanobrag_torch.io.reflections import Cell, Indices, Reflections, cell_and_group, grid_of
 from nanobrag_torch.units import ENERGY_WAVELENGTH_EV_A
 
@@ -30,6 +30,9 @@ GRID_RATE = 2.0
 """Grid points per d_min/2; with `_CUTOFF` it keeps F within about 1e-6 of the direct sum (root mean square)."""
 _CUTOFF = 1e-7
 _MASK_SPACING = 0.5
+FARTHEST_A, MOST_OCCUPANCY, LARGEST_B = 99999.0, 100.0, 1e5
+"""Position, occupancy and B beyond which an atom is no atom."""
+_FAR = "its position {:g} {:g} {:g}, occupancy {:g} and B {:g} cannot all be meant; correct them"
 
 
 class Solvent(NamedTuple):
@@ -181,10 +184,10 @@ def anomalous_factors(elements: tuple[str, ...], wavelength: float) -> tuple[NDA
 def _open(path: PathLike) -> gemmi.Structure:
     import gemmi
 
-    read_bytes(path)
+    unpacked(path, read_bytes(path))
     try:
         structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, IndexError, TypeError) as error:
         text = " ".join(str(error).split())
         raise FileFormatError(path, "", f"not a model in PDB or mmCIF format, or truncated ({text})") from error
     if not len(structure) or not structure[0].count_atom_sites():
@@ -211,6 +214,12 @@ def _atoms_by_element(path: PathLike, structure: gemmi.Structure) -> dict[str, l
             raise FileFormatError(path, where, f"{problem}; correct it")
         if not (np.isfinite(atom.pos.tolist()).all() and np.isfinite([atom.occ, atom.b_iso]).all()):
             raise FileFormatError(path, f"atom {atom.serial}", "position, occupancy or B is not a finite number")
+        if (
+            max(map(abs, atom.pos.tolist())) > FARTHEST_A
+            or abs(atom.occ) > MOST_OCCUPANCY
+            or abs(atom.b_iso) > LARGEST_B
+        ):
+            raise FileFormatError(path, f"atom {atom.serial}", _FAR.format(*atom.pos.tolist(), atom.occ, atom.b_iso))
         found.setdefault("H" if name == "D" else name, []).append(atom)
     return dict(sorted(found.items()))
 

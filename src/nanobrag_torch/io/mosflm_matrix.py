@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import PathLike, read_lines
+from nanobrag_torch.io.reading import LARGEST_LIST, PathLike, read_lines
 from nanobrag_torch.text import real
 
 
@@ -19,7 +19,7 @@ def read_matrix(path: PathLike) -> NDArray[np.float64]:
         FileFormatError: missing, fewer than nine numbers, or a word among them that is not a finite number.
     """
     numbers: list[float] = []
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, LARGEST_LIST), start=1):
         for word in line.split():
             if len(numbers) == 9:
                 break

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.files import PathLike, read_bytes
+from nanobrag_torch.io.reading import PathLike, read_bytes
 from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to_p1
 
 if TYPE_CHECKING:

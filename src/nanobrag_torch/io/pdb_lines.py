@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
+import math
 
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import PathLike, read_bytes
+from nanobrag_torch.io.reading import PathLike, read_bytes, unpacked
 from nanobrag_torch.text import real
 
 _NUMBERS = {"x": (30, 38), "y": (38, 46), "z": (46, 54), "occupancy": (54, 60), "B": (60, 66)}
@@ -21,12 +20,7 @@ def check_pdb_lines(path: PathLike) -> bool:
     Raises:
         FileFormatError: names the line and the number, or the line that was cut off.
     """
-    content = read_bytes(path)
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise FileFormatError(path, "", f"truncated or corrupt gzip file ({error})") from error
+    content = unpacked(path, read_bytes(path))
     text = content.decode("latin-1")
     lines = text.splitlines()
     for number, line in enumerate(lines, start=1):
@@ -44,7 +38,9 @@ def _check_atom(path: PathLike, where: str, line: str, cut: bool) -> None:
         if not word and name in _MAY_BE_BLANK:
             continue
         try:
-            real(word)
+            value = real(word)
         except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             problem = f"{name} is {word!r}, not a number, in columns {start + 1} to {end}"
-            raise FileFormatError(path, where, problem) from None
+            raise FileFormatError(path, where, problem)

@@ -11,7 +11,8 @@ from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
 from nanobrag_torch.text import g
 
-_HEADER = re.compile(rb"P5\s(?:\s*#[^\n]*\n)*\s*(\d+)\s+(\d+)\s(?:\s*#[^\n]*\n)*\s*(\d+)\s")
+_LONGEST_HEADER = 4096
+_HEADER = re.compile(rb"P5\s(?:\s*#[^\n]*\n)*\s*(\d{1,9})\s+(\d{1,9})\s(?:\s*#[^\n]*\n)*\s*(\d{1,9})\s")
 
 
 def write_pgm(
@@ -27,7 +28,7 @@ def write_pgm(
 def read_pgm(path: PathLike) -> NDArray[np.uint8]:
     """The grey values [slow, fast] of an 8-bit binary greymap."""
     content = read_bytes(path)
-    match = _HEADER.match(content)
+    match = _HEADER.match(content[:_LONGEST_HEADER])
     if match is None or int(match[3]) > 255:
         raise FileFormatError(path, "line 1", "not an 8-bit greymap: expected `P5`, width, height, 255")
     pixels_f, pixels_s = int(match[1]), int(match[2])

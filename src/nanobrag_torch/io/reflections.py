@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import PathLike
-from nanobrag_torch.io.hkl import LARGEST_GRID, ReflectionGrid
+from nanobrag_torch.io.hkl import ReflectionGrid, grid_shape
 
 if TYPE_CHECKING:
     import gemmi
@@ -58,9 +58,7 @@ def grid_of(
     if not len(indices):
         raise FileFormatError(path, "", "no reflection has a value")
     low, high = indices.min(axis=0), indices.max(axis=0)
-    shape = tuple(int(n) for n in high - low + 1)
-    if math.prod(shape) > LARGEST_GRID:
-        raise FileFormatError(path, "", f"the indices span {shape[0]} x {shape[1]} x {shape[2]}, too large for a grid")
+    shape = grid_shape(path, low, high, len(indices))
     grid = np.full(shape, default_F, dtype=np.float64)
     present = np.zeros(shape, dtype=np.bool_)
     place = tuple((indices - low).T)
@@ -115,6 +113,9 @@ def cell_and_group(path: PathLike, cell: gemmi.UnitCell, group: gemmi.SpaceGroup
     if not (math.isfinite(cell.volume) and cell.volume > 0):
         text = " ".join(f"{x:g}" for x in cell.parameters)
         raise FileFormatError(path, "", f"no unit cell has the parameters {text}; correct them")
+    matrix = np.array(cell.frac.mat.tolist())
+    if not (np.isfinite(matrix).all() and np.linalg.det(matrix) != 0.0):
+        raise FileFormatError(path, "", "the matrix of the unit cell (SCALE, or fract_transf_matrix) is singular")
     if group is None:
         raise FileFormatError(path, "", "no space group in the file, or an unknown one; add it")
     a, b, c, alpha, beta, gamma = cell.parameters

@@ -17,6 +17,11 @@ from nanobrag_torch.text import g
 _MAGIC = b"{\nHEADER_BYT"
 _HEADER_BYTES = re.compile(rb"\{\nHEADER_BYTES=\s*(\d{1,9})")
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+_TYPE = re.compile(rb"\bTYPE\s?=\s?(\w{1,40})")
+_OTHER_TYPES = frozenset(
+    b"unsigned_long signed_long long long_integer unsigned_int int float unsigned_byte signed_byte byte unsigned_char "
+    b"char double".split()
+)
 _DEFAULT_PIXEL_MM = 0.1
 
 
@@ -184,6 +189,7 @@ def read_smv(path: PathLike) -> tuple[NDArray[np.uint16], HeaderFacts]:
     if facts.pixels_f is None or facts.pixels_s is None:
         raise FileFormatError(path, "header", "SIZE1 and SIZE2 are missing")
     pixels = facts.pixels_f * facts.pixels_s
+    _check_width(path, content, facts, pixels)
     found = (len(content) - facts.header_bytes) // 2
     if found < pixels:
         raise FileFormatError(
@@ -191,6 +197,16 @@ def read_smv(path: PathLike) -> tuple[NDArray[np.uint16], HeaderFacts]:
         )
     counts = np.frombuffer(content, np.uint16, pixels, facts.header_bytes)
     return counts.reshape(facts.pixels_s, facts.pixels_f), facts
+
+
+def _check_width(path: PathLike, content: bytes, facts: HeaderFacts, pixels: int) -> None:
+    """Refuse pixels of another width, which would be taken for twice or half as many."""
+    header = content[: facts.header_bytes]
+    kind = _TYPE.search(header)
+    wider = kind is not None and kind[1].lower() in _OTHER_TYPES
+    if wider or (kind is None and pixels and len(content) - facts.header_bytes == 4 * pixels):
+        said = f"of TYPE={kind[1].decode('ascii')}" if kind else "of 4 bytes"
+        raise FileFormatError(path, "header", f"the pixels are {said}, expected 2-byte whole numbers (unsigned_short)")
 
 
 def read_mask(path: PathLike) -> Mask:

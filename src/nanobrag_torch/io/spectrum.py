@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import PathLike, read_lines
+from nanobrag_torch.io.reading import LARGEST_LIST, PathLike, read_lines
 from nanobrag_torch.io.text_table import read_rows
 from nanobrag_torch.units import wavelength_from_energy
 
@@ -78,7 +78,7 @@ def read_spectrum(path: PathLike) -> Spectrum:
 def _unit(path: PathLike) -> str:
     """The unit that the comments name, or nothing."""
     named = set()
-    for line in read_lines(path):
+    for line in read_lines(path, LARGEST_LIST):
         if line.lstrip().startswith("#"):
             named |= {unit for unit, pattern in _UNITS.items() if pattern.search(line)}
     if len(named) > 1:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import PathLike, read_lines
+from nanobrag_torch.io.reading import LARGEST_LIST, PathLike, read_lines
 from nanobrag_torch.text import real
 
 _DELIMITERS = re.compile(r"[\s,;:!]+")
@@ -22,7 +22,7 @@ def read_rows(path: PathLike, columns: int) -> Iterator[tuple[int, list[float]]]
     Raises:
         FileFormatError: missing file, or a field that is neither a finite number nor `nan`.
     """
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, LARGEST_LIST), start=1):
         words = [word for word in _DELIMITERS.split(line) if word][:columns]
         if not words or line.lstrip().startswith("#"):
             continue

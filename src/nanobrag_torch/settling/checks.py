@@ -17,12 +17,14 @@ from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorCon
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.amplitude_files import brings_cell
+from nanobrag_torch.memory import available_memory
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, phi_steps
 from nanobrag_torch.units import metres_from_mm
 
 LARGEST_COUNT = 2**31 - 1
 LARGEST_SEED = 2147483646
+LARGEST_THREADS = 256
 SHAPES = ("square", "round", "gauss", "tophat")
 DTYPES = ("float64", "float32")
 PHYSICS = ("nanobragg", "exact")
@@ -281,18 +283,6 @@ def _check_memory(field: str, what: str, needed: int) -> None:
         raise InputError(field, problem, "ask for less")
 
 
-def available_memory() -> float:
-    """Bytes of memory that can still be used; infinite where the system does not tell."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return float(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return math.inf
-
-
 def _check_sampling(config: Config) -> None:
     said = config.sampling
     steps = phi_steps(said.phi_steps, _float(said.osc_deg), _float(said.phi_step_deg), 1.0).count
@@ -316,6 +306,9 @@ def _check_output(config: Config) -> None:
     _check_word("dtype", said.dtype, DTYPES)
     _check_word("physics", said.physics, PHYSICS)
     _check_positive(said, "threads", "memory_MB")
+    most = max(LARGEST_THREADS, 4 * processors())
+    if said.threads is not None and said.threads > most:
+        raise InputError("threads", f"{said.threads} are too many", f"give at most {most}; {processors()} can run here")
     if said.printout_pixel is not None and config.detector.panels is None:
         n_f, n_s = detector_pixels(config.detector)
         fast, slow = said.printout_pixel

@@ -6,6 +6,7 @@ follows from where it meets the detector.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from nanobrag_torch.io.smv import read_smv_header
 from nanobrag_torch.units import DEFAULT_FLUENCE, metres_from_mm, mm_from_metres
 
 FAST, SLOW = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
-_LINE = re.compile(r"^\s*(\w+)\s*=\s*([^;\n]*)", re.MULTILINE)
+_LINE = re.compile(r"^[ \t]{0,80}(\w{1,80})[ \t]{0,80}=[ \t]{0,80}([^;\n]*)", re.MULTILINE)
 
 
 class Said(NamedTuple):
@@ -89,7 +90,7 @@ def scene_of_smv(path: PathLike) -> Said:
     number = _numbers(words)
     fast, slow = smv_size(path)
     needed = ("PIXEL_SIZE", "WAVELENGTH", "DISTANCE")
-    missing = [key for key in needed if not number.get(key)]
+    missing = [key for key in needed if not number.get(key, 0.0) > 0]
     if missing:
         return Said(None, f"geometry unknown: the header has no {' and no '.join(missing)}")
     pixel, wavelength, distance = (number[key] for key in needed)
@@ -111,9 +112,11 @@ def _numbers(words: dict[str, str]) -> dict[str, float]:
     found = {}
     for key, value in words.items():
         try:
-            found[key] = float(value)
+            number = float(value)
         except ValueError:
             continue
+        if math.isfinite(number):
+            found[key] = number
     return found
 
 

@@ -49,7 +49,7 @@ def read_pictures(path: PathLike, hints: Hints | None = None) -> list[Picture]:
         InputError: the size of a file without header is not known, or there is no such frame.
     """
     hints = hints or Hints()
-    start = read_bytes(path)[:16] if Path(path).is_file() else b""
+    start = read_bytes(path)[:16]
     if start.startswith(b"\x89HDF"):
         return _nexus(path, hints)
     if start.startswith(b"###CBF"):

@@ -191,6 +191,12 @@ RUNNING = (
         extension=True,
     ),
     _switch("-quiet", "print nothing but warnings and errors", "output.quiet", True, "off", extension=True),
+    Flag(
+        ("-traceback",),
+        "after an unforeseen error, show where it came from",
+        "-traceback",
+        extension=True,
+    ),
     Flag(("-version",), "print the version", "--version", action="version", extension=True),
     Flag(("-help", "-h"), "print this help", "--help", action="help", extension=True),
 )
