@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 FILES = ("nexus_file", "cbf_file", "noise_file", "int_file", "float_file", "pgm_file", "png_file")
 """Outputs by configuration field; the first that is named gives the record its name."""
 MOST_FRAMES = 1_000_000
-WITHOUT_EFFECT = {"progress", "quiet", "printout", "printout_pixel", "threads", "memory_MB"}
+WITHOUT_EFFECT = {
+    "progress",
+    "quiet",
+    "printout",
+    "printout_pixel",
+    "threads",
+    "memory_MB",
+    "traceback",
+    "however_long",
+}
 """Fields that change what is said or how it is computed, and no file."""
 FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 

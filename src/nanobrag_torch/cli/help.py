@@ -79,8 +79,8 @@ def page() -> str:
         "",
         f"`{'`, `'.join(NEVER_EXISTED)}` of published examples never existed: they are ignored with a warning, "
         "together with one number behind them. Any other unknown word is refused. The exit status is 0; 9 when "
-        "the input is refused; 70 after an error that is not of the input, such as a lack of memory; 130, 143, 129 after "
-        "Ctrl-C, SIGTERM, SIGHUP.",
+        "the input is refused; 70 after an error that is not of the input, such as a lack of memory; 130, 143, 129 "
+        "after Ctrl-C, SIGTERM, SIGHUP.",
     ]
     for title, flags in GROUPS.items():
         lines += ["", f"## {title}", "", "| flag | unit | default | what it does | example |", "|---|---|---|---|---|"]

@@ -122,14 +122,18 @@ def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
 
 
 def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], say: Say) -> None:
+    import torch
+
     from nanobrag_torch.cli.modern import warn_of_losses
     from nanobrag_torch.cli.outputs import Results, output_names, write_outputs
     from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
     from nanobrag_torch.settling import settle
+    from nanobrag_torch.settling.cost import check_cost
     from nanobrag_torch.settling.inputs import write_dump_for
 
     experiment = settle(config, physics=config.output.physics, inputs=inputs)
     warn_of_losses(experiment, output_names(config.output))
+    check_cost(experiment, torch.get_num_threads(), config.output.however_long)
     simulator = simulator_for(experiment, config.output)
     say(banner(__version__))
     for line in scene_lines(experiment, config, inputs):

@@ -104,9 +104,12 @@ def _missing(plan: Plan, record: Record) -> Iterator[int]:
 
 def _draw(plan: Plan, record: Record, missing: list[int], inputs: Inputs, say: Say) -> None:
     """Settle the scene, draw the missing frames, and join them."""
+    import torch
+
     from nanobrag_torch.cli.modern import warn_of_losses
     from nanobrag_torch.cli.report import banner, scene_lines
     from nanobrag_torch.settling import settle
+    from nanobrag_torch.settling.cost import check_cost
     from nanobrag_torch.settling.inputs import write_dump_for
 
     first = plan.frame(1)
@@ -114,6 +117,7 @@ def _draw(plan: Plan, record: Record, missing: list[int], inputs: Inputs, say: S
     warn_of_losses(experiment, plan.patterns)
     if "int_file" in plan.patterns and plan.config.output.scale is None:
         complain("warning: without -scale, every integer image of the series has a scale of its own")
+    check_cost(experiment, torch.get_num_threads(), first.output.however_long)
     say(banner(__version__))
     for line in scene_lines(experiment, first, inputs):
         say(line)

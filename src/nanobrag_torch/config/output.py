@@ -32,6 +32,8 @@ class OutputConfig:
     printout_pixel: tuple[int, int] | None = None
     progress: bool = True
     quiet: bool = False
+    traceback: bool = False
+    however_long: bool = False
     physics: str = "nanobragg"
     device: str | None = None
     dtype: str | None = None

@@ -17,6 +17,7 @@ from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.models import Beam
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import normalise
+from nanobrag_torch.settling.check_settled import check_weights
 from nanobrag_torch.settling.steps import ONE, Steps, dispersion_steps, divergence_steps
 from nanobrag_torch.settling.values import number, tensor
 from nanobrag_torch.units import (
@@ -78,6 +79,8 @@ def settle_beam(said: BeamConfig, inputs: Inputs, convention: Convention, exact:
         lowest, highest = float(sources.weights.min()), float(sources.weights.max())
         text = f"the weights of the source file, {lowest:g} to {highest:g}, are not used: every source counts the same"
         notes.append(Note("defect", f"{text}; use -source_weights or -physics exact to avoid it", True, "D34"))
+    if weighted:
+        check_weights(sources.weights, "spectrum_file" if inputs.sources is None else "source_file")
     weights = sources.weights * (len(sources.weights) / sources.weights.sum()) if weighted else None
     beam = Beam(
         direction=direction,

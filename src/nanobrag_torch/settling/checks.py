@@ -17,8 +17,9 @@ from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorCon
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.amplitude_files import brings_cell
-from nanobrag_torch.memory import available_memory
+from nanobrag_torch.memory import available_memory, processors
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
+from nanobrag_torch.settling.ranges import check_ranges
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, phi_steps
 from nanobrag_torch.units import metres_from_mm
 
@@ -32,7 +33,7 @@ DEFAULT_PIXEL_MM, DEFAULT_DETSIZE_MM = 0.1, 102.4
 DEFAULT_DUMP = "Fdump.bin"
 BYTES_PER_PIXEL = 16
 """What a run holds per pixel at least: the image in double and single precision, and an integer image."""
-BYTES_PER_ORIENTATION, BYTES_PER_SOURCE = 144, 80
+BYTES_PER_ORIENTATION, BYTES_PER_SOURCE = 300, 200
 SMALLEST_SKEW = 1e-12
 """Smallest W of `specs/crystal.md` 2 that rounding cannot have made."""
 
@@ -46,6 +47,7 @@ def check(config: Config) -> None:
     """
     for part in (config.crystal, config.beam, config.detector, config.sampling, config.output):
         _check_types(part)
+    check_ranges(config)
     _check_crystal(config.crystal)
     _check_beam(config.beam)
     _check_detector(config)

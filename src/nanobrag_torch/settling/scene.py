@@ -16,6 +16,7 @@ from nanobrag_torch.models import Detector, Experiment
 from nanobrag_torch.numerics import norm, normalise
 from nanobrag_torch.render import panel_frame_of
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
+from nanobrag_torch.settling.check_settled import arithmetic_refused, check_lattice, check_settled
 from nanobrag_torch.settling.checks import check
 from nanobrag_torch.settling.crystal import settle_crystal
 from nanobrag_torch.settling.crystal_files import Seen, cell_notes, from_files
@@ -59,7 +60,9 @@ def settle(config: Config, physics: str = "exact", inputs: Inputs | None = None)
         raise InputError("physics", f"{physics!r} is not known", f"use one of {', '.join(PHYSICS)}")
     check(config)
     inputs = read_inputs(config) if inputs is None else inputs
-    experiment = _settled(config, inputs, physics)
+    with arithmetic_refused():
+        experiment = _settled(config, inputs, physics)
+        check_settled(experiment)
     for note in experiment.notes:
         if note.warns:
             kind = (
@@ -85,6 +88,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     if exact and crystal_said.misset_random and crystal_said.misset_seed is None:
         crystal_said = replace(crystal_said, misset_seed=config.output.noise_seed)
     crystal = settle_crystal(crystal_said, config.beam, inputs, wavelength, generator, exact)
+    check_lattice(crystal.lattice, _cell_field(config))
     scan = settle_scan(config.sampling, convention)
     extents = (norm(metres_from_angstrom(crystal.lattice.direct)) * crystal.crystal.N).detach()
     advice = [
@@ -119,6 +123,14 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         facts=facts,
     )
     return replace(experiment, notes=(*notes, *defect_notes(experiment, config)))
+
+
+def _cell_field(config: Config) -> str:
+    """The configuration field that the unit cell comes from."""
+    said = config.crystal
+    if said.orientation_matrix is not None:
+        return "orientation_matrix"
+    return "matrix_file" if said.matrix_file is not None else "cell_a"
 
 
 def _advice(

@@ -191,12 +191,15 @@ RUNNING = (
         extension=True,
     ),
     _switch("-quiet", "print nothing but warnings and errors", "output.quiet", True, "off", extension=True),
-    Flag(
-        ("-traceback",),
-        "after an unforeseen error, show where it came from",
-        "-traceback",
-        extension=True,
+    _switch(
+        "-however_long",
+        "start a render even if it is estimated to take more than a hundred hours",
+        "output.however_long",
+        True,
+        "off",
+        True,
     ),
+    _switch("-traceback", "after an unforeseen error, show where it came from", "output.traceback", True, "off", True),
     Flag(("-version",), "print the version", "--version", action="version", extension=True),
     Flag(("-help", "-h"), "print this help", "--help", action="help", extension=True),
 )
