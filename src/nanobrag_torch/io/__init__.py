@@ -42,6 +42,7 @@ FORMATS = {
     "cbf": Format("cbf", (".cbf",), "read_cbf", "write_cbf"),
     "nexus": Format("nexus", (".nxs", ".h5"), "read_nexus", "write_nexus"),
     "expt": Format("expt", (".expt",), "read_expt", "write_expt"),
+    "expt list": Format("expt_list", (".expt",), "read_expt_list"),
     "refl": Format("refl", (".refl",), "read_refl", "write_refl"),
     "spectrum": Format("spectrum", (".txt",), "read_spectrum"),
     "hkl": Format("hkl", (".hkl",), "read_hkl"),

@@ -1,4 +1,4 @@
-"""Experiment lists of DIALS (`.expt`, JSON): beam, detector with several panels, goniometer, scan and crystal.
+"""The scene of an experiment list of DIALS (`.expt`, JSON): beam, detector, goniometer, scan and crystal.
 
 Read in the frame of the file, whatever that is; written in that of imgCIF, where the beam runs along -z, which is
 the frame of everything that dxtbx imports.
@@ -8,64 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nanobrag_torch.config import PanelConfig
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
-from nanobrag_torch.io.scene import THINNEST, Floats, Scene, SceneBeam, ScenePanel, rotation
-from nanobrag_torch.units import DEFAULT_FLUENCE, metres_from_mm, mm_from_metres, um_from_metres
+from nanobrag_torch.io.expt_list import read_expt_list
+from nanobrag_torch.io.expt_models import BeamModel, GoniometerModel, Measured, ScanModel
+from nanobrag_torch.io.files import Opening, PathLike, whole_file
+from nanobrag_torch.io.scene import Floats, Scene, SceneBeam, ScenePanel
+from nanobrag_torch.units import DEFAULT_FLUENCE, mm_from_metres, um_from_metres
 
 _KIND = "ExperimentList"
-NO_SENSOR = 1.001 * THINNEST
-"""Thickness (m) up to which a sensor is none: what our own images say of a sensor without thickness."""
 _PER_MM = 1000.0
 """1/m in 1/mm."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """The models of an experiment list, with errors that name the file and the place."""
-
-    path: PathLike
-    content: dict[str, Any]
-
-    def wrong(self, where: str, problem: str) -> FileFormatError:
-        return FileFormatError(self.path, where, problem)
-
-    def model(self, kind: str, experiment: dict[str, Any]) -> dict[str, Any] | None:
-        """The model of an experiment, or `None` if it has none."""
-        index = experiment.get(kind)
-        if index is None:
-            return None
-        models = self.content.get(kind)
-        if not isinstance(models, list) or not isinstance(index, int) or not 0 <= index < len(models):
-            raise self.wrong("experiment", f"it refers to {kind} {index}, which is not in the file")
-        if not isinstance(models[index], dict):
-            raise self.wrong(f"{kind} {index}", "expected an object")
-        return dict(models[index])
-
-    def numbers(self, where: str, model: dict[str, Any], key: str, count: int) -> Floats:
-        """`count` finite numbers behind a key."""
-        value = model.get(key)
-        if value is None:
-            raise self.wrong(where, f"{key} is missing")
-        try:
-            array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            array = np.empty(0)
-        if array.shape != (count,) or not np.isfinite(array).all():
-            raise self.wrong(where, f"{key} is {value!r}, expected {count} finite numbers")
-        return array
-
-    def number(self, where: str, model: dict[str, Any], key: str, default: float | None = None) -> float:
-        """A finite number behind a key."""
-        if default is not None and model.get(key) is None:
-            return default
-        return float(self.numbers(where, {key: [model[key]]} if key in model else {}, key, 1)[0])
 
 
 def read_expt(path: PathLike) -> Scene:
@@ -75,181 +32,45 @@ def read_expt(path: PathLike) -> Scene:
     in the spindle. Of a crystal that varies during the scan the static model is taken.
 
     Raises:
-        FileFormatError: missing, not JSON, not an experiment list, several experiments, no beam or no detector, or
-            a model that is incomplete.
+        FileFormatError: missing, not JSON, not an experiment list, several experiments, pixels that are not square, a
+            polarization normal along the beam, or a value that cannot be; it names the place.
     """
-    try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise FileFormatError(path, "", "not a text file, expected JSON") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise FileFormatError(path, where, f"not JSON, or cut short: {error.msg}") from error
-    if not isinstance(content, dict) or content.get("__id__") != _KIND:
-        raise FileFormatError(path, "", f'not an experiment list of DIALS: expected "__id__": "{_KIND}"')
-    file = _File(path, content)
-    experiments = content.get("experiment")
-    if not isinstance(experiments, list) or not experiments or not isinstance(experiments[0], dict):
-        raise file.wrong("", "it holds no experiment")
+    experiments = read_expt_list(path)
     if len(experiments) > 1:
-        crystals = len({x.get("crystal") for x in experiments if isinstance(x, dict)} - {None})
+        crystals = len({id(x.crystal) for x in experiments if x.crystal is not None})
         text = f"it holds {len(experiments)} experiments with {crystals} crystals, expected one of each"
-        raise file.wrong("", f"{text}; dials.split_experiments makes single ones")
-    return _scene(file, experiments[0])
+        raise FileFormatError(path, "", f"{text}; dials.split_experiments makes single ones")
+    for number, panel in enumerate(experiments[0].detector.panels):
+        if panel.pixel_mm[0] != panel.pixel_mm[1]:
+            text = f"its pixels are {panel.pixel_mm[0]:g} x {panel.pixel_mm[1]:g} mm, only square ones can be rendered"
+            raise FileFormatError(path, f"panel {number}", text)
+    return scene_of(experiments[0])
 
 
-def _scene(file: _File, experiment: dict[str, Any]) -> Scene:
-    models = {kind: file.model(kind, experiment) for kind in ("beam", "detector", "goniometer", "scan", "crystal")}
-    if models["beam"] is None or models["detector"] is None:
-        missing = " and no ".join(kind for kind in ("beam", "detector") if models[kind] is None)
-        raise file.wrong("experiment", f"it has no {missing}")
-    axis, setting, fixed = _goniometer(file, models["goniometer"] or {})
-    phi, osc = _scan(file, models["scan"] or {})
-    crystal = models["crystal"]
-    cell = None
-    if crystal is not None:
-        vectors = [file.numbers("crystal", crystal, f"real_space_{x}", 3) for x in "abc"]
-        if not np.linalg.det(vectors):
-            raise file.wrong("crystal", "its cell vectors lie in a plane")
-        cell = np.array(vectors) @ (setting @ fixed).T
+def scene_of(measured: Measured) -> Scene:
+    """The scene of an experiment, with its static crystal at spindle angle 0."""
+    goniometer, scan = measured.goniometer or GoniometerModel(), measured.scan or ScanModel()
+    turn = (goniometer.setting @ goniometer.fixed).T
     return Scene(
-        panels=_panels(file, models["detector"]),
-        beam=_beam(file, models["beam"]),
-        spindle=setting @ axis,
-        phi=phi,
-        osc=osc,
-        cell=cell,
+        panels=tuple(panel.plane for panel in measured.detector.panels),
+        beam=_scene_beam(measured.beam),
+        spindle=goniometer.spindle,
+        phi=scan.start,
+        osc=scan.width,
+        cell=None if measured.crystal is None else measured.crystal.cell @ turn,
     )
 
 
-def _unit(file: _File, where: str, model: dict[str, Any], key: str) -> Floats:
-    vector = file.numbers(where, model, key, 3)
-    length = np.linalg.norm(vector)
-    if length == 0:
-        raise file.wrong(where, f"{key} is the zero vector")
-    return np.asarray(vector / length)
-
-
-def _beam(file: _File, model: dict[str, Any]) -> SceneBeam:
-    """`direction` of a file points from the sample to the source."""
-    direction = -_unit(file, "beam", model, "direction")
-    wavelength = file.number("beam", model, "wavelength")
-    if wavelength <= 0:
-        raise file.wrong("beam", f"the wavelength {wavelength:g} is not positive")
-    fraction = file.number("beam", model, "polarization_fraction", 0.5)
-    normal = np.array([0.0, 1.0, 0.0])
-    if model.get("polarization_normal") is not None:
-        normal = _unit(file, "beam", model, "polarization_normal")
-    axis = np.cross(normal, direction)
-    if np.linalg.norm(axis) < 1e-6:
-        raise file.wrong("beam", "polarization_normal lies along the beam")
+def _scene_beam(beam: BeamModel) -> SceneBeam:
+    axis = np.cross(beam.polarization_normal, beam.direction)
     return SceneBeam(
-        direction=direction,
-        wavelength=wavelength,
-        wavelengths=np.array([wavelength]),
+        direction=beam.direction,
+        wavelength=beam.wavelength,
+        wavelengths=np.array([beam.wavelength]),
         weights=np.ones(1),
         polarization_axis=axis / np.linalg.norm(axis),
-        polarization_factor=2.0 * fraction - 1.0,
+        polarization_factor=2.0 * beam.polarization_fraction - 1.0,
         fluence=DEFAULT_FLUENCE,
-    )
-
-
-def _goniometer(file: _File, model: dict[str, Any]) -> tuple[Floats, Floats, Floats]:
-    """Scan axis [3], and the rotations outside and inside of it [3, 3] (setting, fixed)."""
-    where = "goniometer"
-    setting, fixed = np.eye(3), np.eye(3)
-    if not model:
-        return np.array([1.0, 0.0, 0.0]), setting, fixed
-    if "axes" not in model:
-        if "setting_rotation" in model:
-            setting = file.numbers(where, model, "setting_rotation", 9).reshape(3, 3)
-        if "fixed_rotation" in model:
-            fixed = file.numbers(where, model, "fixed_rotation", 9).reshape(3, 3)
-        return _unit(file, where, model, "rotation_axis"), setting, fixed
-    axes, scan = model["axes"], model.get("scan_axis")
-    if not isinstance(axes, list) or not isinstance(scan, int) or not 0 <= scan < len(axes):
-        raise file.wrong(where, f"scan_axis is {scan!r}, expected the number of one of its axes")
-    angles = file.numbers(where, model, "angles", len(axes))
-    units = [_unit(file, where, {"axes": axis}, "axes") for axis in axes]
-    for axis, angle in zip(units[:scan], angles[:scan], strict=True):
-        fixed = rotation(axis, angle) @ fixed
-    for axis, angle in zip(units[scan + 1 :], angles[scan + 1 :], strict=True):
-        setting = rotation(axis, angle) @ setting
-    return units[scan], setting, fixed
-
-
-def _scan(file: _File, model: dict[str, Any]) -> tuple[float, float]:
-    """Start and width of the first image, degrees; newer files keep all starts in `properties`."""
-    properties = model.get("properties")
-    if isinstance(properties, dict) and "oscillation" in properties:
-        starts = np.asarray(properties["oscillation"], dtype=np.float64)
-        if "oscillation_width" in properties:
-            widths = np.asarray(properties["oscillation_width"], dtype=np.float64)
-        else:
-            widths = np.diff(starts)
-        return float(starts[0]), float(widths[0]) if len(widths) else 0.0
-    if "oscillation" not in model:
-        return 0.0, 0.0
-    start, width = file.numbers("scan", model, "oscillation", 2)
-    return float(start), float(width)
-
-
-class _LocalFrame(NamedTuple):
-    """Columns fast, slow, normal, and origin (mm), in the lab."""
-
-    axes: Floats
-    origin: Floats
-
-
-def _panels(file: _File, model: dict[str, Any]) -> tuple[ScenePanel, ...]:
-    """The panels in the lab: every frame is given in that of its parent, panels are leaves of the hierarchy."""
-    panels = model.get("panels")
-    if not isinstance(panels, list) or not panels:
-        raise file.wrong("detector", "it has no panels")
-    whole = _LocalFrame(np.eye(3), np.zeros(3))
-    parents = dict.fromkeys(range(len(panels)), whole)
-    if isinstance(model.get("hierarchy"), dict):
-        _walk(file, model["hierarchy"], whole, parents)
-    return tuple(_panel(file, f"panel {i}", panel, parents[i]) for i, panel in enumerate(panels))
-
-
-def _walk(file: _File, node: dict[str, Any], parent: _LocalFrame, parents: dict[int, _LocalFrame]) -> None:
-    """Note the parent frame of every panel below a node."""
-    frame = _in_lab(file, "hierarchy", node, parent)
-    for child in node.get("children", []):
-        if "panel" not in child:
-            _walk(file, child, frame, parents)
-        elif child["panel"] in parents:
-            parents[child["panel"]] = frame
-        else:
-            raise file.wrong("hierarchy", f"it refers to panel {child['panel']}, which is not in the file")
-
-
-def _in_lab(file: _File, where: str, node: dict[str, Any], parent: _LocalFrame) -> _LocalFrame:
-    fast, slow = _unit(file, where, node, "fast_axis"), _unit(file, where, node, "slow_axis")
-    origin = file.numbers(where, node, "origin", 3)
-    axes = np.array([fast, slow, np.cross(fast, slow)]).T
-    return _LocalFrame(parent.axes @ axes, parent.origin + parent.axes @ origin)
-
-
-def _panel(file: _File, where: str, model: dict[str, Any], parent: _LocalFrame) -> ScenePanel:
-    frame = _in_lab(file, where, model, parent)
-    size = file.numbers(where, model, "image_size", 2)
-    pixel = file.numbers(where, model, "pixel_size", 2)
-    if pixel[0] != pixel[1] or pixel[0] <= 0:
-        raise file.wrong(where, f"its pixels are {pixel[0]:g} x {pixel[1]:g} mm, only square ones can be rendered")
-    thickness, mu = (file.number(where, model, key, 0.0) for key in ("thickness", "mu"))
-    sensor = metres_from_mm(thickness) > NO_SENSOR and mu > 0
-    return ScenePanel(
-        pixels_f=int(size[0]),
-        pixels_s=int(size[1]),
-        pixel_size=metres_from_mm(float(pixel[0])),
-        origin=metres_from_mm(frame.origin),
-        fast=frame.axes[:, 0],
-        slow=frame.axes[:, 1],
-        thickness=metres_from_mm(thickness) if sensor else 0.0,
-        attenuation=mu * _PER_MM if sensor else 0.0,
-        name=str(model.get("name", "")),
     )
 
 
