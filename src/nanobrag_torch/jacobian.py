@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum_jvp, why_not
@@ -79,6 +80,8 @@ def panel_jacobian(
         BackendUnavailable: the backend that was asked for does not exist or cannot serve.
     """
     place, numbers = placing(experiment, names), settled_numbers(experiment, names)
+    if not experiment.is_simple:
+        return _composed_jacobian(place, numbers, panel_index, pixels, way)
     scene = pixel_scene(experiment, panel_index).to(way.device)
     if why_not(scene, backend=way.backend) is not None:
         listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
@@ -106,6 +109,22 @@ def _factors(place: Callable[[Tensor], Experiment], numbers: Tensor) -> tuple[Te
         return pixel_factors(place(values))
 
     return factors(numbers), columns(factors, numbers)
+
+
+def _composed_jacobian(
+    place: Callable[[Tensor], Experiment], numbers: Tensor, panel_index: int, pixels: Tensor | range, way: Way
+) -> tuple[Tensor, Tensor]:
+    """Of a scene of several parts: the whole sum in forward mode, a chunk of pixels at a time."""
+
+    def values(given: Tensor, chunk: Tensor) -> Tensor:
+        return render_scene(place(given), panel_index, chunk, replace(way, dtype=DOUBLE, progress=None)).values
+
+    listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
+    size = max(1, way.budget // (BYTES_PER_PIXEL * (len(numbers) + 1)))
+    chunks = [listed[start : start + size] for start in range(0, max(len(listed), 1), size)]
+    with torch.no_grad():
+        found = [(values(numbers, chunk), columns(values, numbers, chunk)) for chunk in chunks]
+    return torch.cat([value for value, _ in found]), torch.cat([slope for _, slope in found])
 
 
 def _plain_jacobian(

@@ -13,14 +13,21 @@ from torch.utils.checkpoint import checkpoint
 from nanobrag_torch.errors import MemoryBudgetError
 from nanobrag_torch.geometry.cell import Lattice
 from nanobrag_torch.geometry.detector import Frame, Placement, panel_frame
-from nanobrag_torch.geometry.orientation import domain_cells, lattice_at_rest, phi_angles
-from nanobrag_torch.geometry.vectors import real
+from nanobrag_torch.geometry.orientation import (
+    crystal_frame,
+    domain_cells,
+    lattice_at_rest,
+    phi_angles,
+    turned_cells,
+)
+from nanobrag_torch.geometry.rotation import matrices_of_vectors
+from nanobrag_torch.geometry.vectors import cross, real
 from nanobrag_torch.kernels import forward_mode
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
-from nanobrag_torch.models import Crystal, Experiment, Panel
+from nanobrag_torch.models import Crystal, Experiment, Panel, Scan
 from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import PixelSum, accumulate
 from nanobrag_torch.physics.background import background_intensity
@@ -65,6 +72,40 @@ def lattice_of(crystal: Crystal, exact: bool) -> Lattice:
     return lattice_at_rest(crystal.cell, crystal.reciprocal, crystal.misset, exact)
 
 
+def orientations(crystal: Crystal, lattice: Lattice, scan: Scan) -> Tensor:
+    """Cell vectors [T*M, 3, 3] (rows, Å) of every phi step and mosaic domain, phi outermost."""
+    mosaic, phi = crystal.mosaic, phi_angles(scan.start, scan.step, scan.steps)
+    if mosaic.turns is not None:
+        return turned_cells(lattice.direct, scan.axis, phi, mosaic.turns)
+    if mosaic.vectors is not None:
+        spreads = mosaic.spread if mosaic.spreads is None else mosaic.spreads
+        vectors = (spreads * mosaic.vectors) @ crystal_frame(lattice.direct)
+        return turned_cells(lattice.direct, scan.axis, phi, matrices_of_vectors(vectors))
+    return domain_cells(lattice.direct, scan.axis, phi, mosaic.axes, mosaic.spread * mosaic.relative_angles)
+
+
+def _size_of(crystal: Crystal, lattice: Lattice) -> tuple[Tensor, Tensor]:
+    """Cell counts [3] and the rows [3, 3] that the radius of a spot is measured with.
+
+    For a symmetric matrix N the law L = det N · exp(-G |N Δ|²/0.63) is that of the C program, which knows
+    N_a N_b N_c and |Σ Δ_i r_i|² (N_a N_b N_c)², with r_i = N_i/det N: one product, and rows of our own.
+    """
+    if crystal.coupling is None:
+        return crystal.N, lattice.reciprocal
+    matrix = size_matrix(crystal.N, crystal.coupling)
+    volume = (matrix[0] * cross(matrix[1], matrix[2])).sum()
+    one = torch.ones_like(volume)
+    return torch.stack([volume, one, one]), matrix / volume
+
+
+def size_matrix(N: Tensor, coupling: Tensor) -> Tensor:
+    """The symmetric matrix [3, 3] of diagonal N [3] and off-diagonal N_bc, N_ac, N_ab [3]."""
+    bc, ac, ab = coupling.unbind()
+    return torch.stack(
+        [torch.stack([N[0], ab, ac]), torch.stack([ab, N[1], bc]), torch.stack([ac, bc, N[2]])],
+    )
+
+
 def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
     """Everything the sum over a pixel of one panel needs, derived once."""
     exact = experiment.physics == "exact"
@@ -73,14 +114,7 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
     panel = detector.panels[panel_index]
     frame = panel_frame_of(panel, beam.direction, exact)
     lattice = lattice_of(crystal, exact)
-    mosaic = crystal.mosaic
-    cells = domain_cells(
-        lattice.direct,
-        scan.axis,
-        phi_angles(scan.start, scan.step, scan.steps),
-        mosaic.axes,
-        mosaic.spread * mosaic.relative_angles,
-    )
+    counts, reciprocal = _size_of(crystal, lattice)
     flat = ("exact" if exact else "nanobragg") if detector.curved else "flat"
     has_water = any_nonzero(crystal.water) or crystal.water.requires_grad
     return PixelScene(
@@ -108,12 +142,12 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
         polarized=beam.polarized,
         polarization_factor=beam.polarization_factor,
         polarization_axis=beam.polarization_axis,
-        A=cells,
-        N=crystal.N,
+        A=orientations(crystal, lattice, scan),
+        N=counts,
         fudge=crystal.fudge,
         shape=crystal.shape,
-        reciprocal=lattice.reciprocal,
-        radius="exact" if exact else "nanobragg",
+        reciprocal=reciprocal,
+        radius="exact" if exact and crystal.coupling is None else "nanobragg",
         structure_factors=crystal.structure_factors,
         interpolate=crystal.interpolate,
         dmin=sampling.dmin,

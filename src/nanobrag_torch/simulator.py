@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import BackendUnavailable, InputError, TableRangeWarning
 from nanobrag_torch.image import Image
 from nanobrag_torch.jacobian import check_names, panel_jacobian
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.plan import DEFAULT_BUDGET
-from nanobrag_torch.render import Way, render
+from nanobrag_torch.render import Way
 from nanobrag_torch.table_range import first_outside
 from nanobrag_torch.variants import check_variants, panel_variants
 
@@ -82,7 +83,7 @@ class Simulator:
             outside = first_outside(experiment, lists)
             if outside is not None:
                 warnings.warn(TableRangeWarning(outside.lines), stacklevel=2)
-        found = [render(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
+        found = [render_scene(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
         angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
         values = tuple(panel.values for panel in found)
         return Image(experiment, values, tuple(lists), tuple(angles) if solid_angle else None)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.geometry.detector import Placement, placement_stages
 from nanobrag_torch.geometry.orientation import phi_angles
 from nanobrag_torch.geometry.rotation import rotate_xyz
@@ -61,7 +62,11 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0,
 
     Raises:
         ValueError: the pixel lies outside the panel.
+        InputError: a scene of several parts, which no single trace describes.
     """
+    if not experiment.is_simple:
+        problem = "the scene has several crystals, sizes or colours, a background or absorption"
+        raise InputError("trace", problem, "a trace follows one crystal alone: leave them out")
     at = experiment.detector.panels[panel]
     if not (0 <= slow < at.pixels_s and 0 <= fast < at.pixels_f):
         raise ValueError(f"pixel slow {slow}, fast {fast} lies outside panel {panel} ({at.pixels_s} x {at.pixels_f})")

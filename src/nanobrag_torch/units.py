@@ -87,6 +87,16 @@ def fraction_from_percent(value: T) -> T:
     return value / 100.0  # type: ignore[operator,return-value]
 
 
+def per_cubic_metre(density: T, molar_mass: T) -> T:
+    """Molecules per m³ of a density in g/cm³ and a molar mass in g/mol."""
+    return density * (AVOGADRO * 1e6) / molar_mass  # type: ignore[operator,return-value]
+
+
+def per_metre_from_per_mm(value: T) -> T:
+    """Attenuation coefficient in 1/m of one in 1/mm."""
+    return value * 1000.0  # type: ignore[operator,return-value]
+
+
 def wavelength_from_energy(energy_eV: T) -> T:
     """Wavelength in Å of a photon energy in eV."""
     return ENERGY_WAVELENGTH_EV_A / energy_eV  # type: ignore[operator,return-value]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.jacobian import check_names
 from nanobrag_torch.kernels import op
@@ -14,7 +15,7 @@ from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_sum import why_not
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.render import Way, pixel_factors, pixel_scene, render
+from nanobrag_torch.render import Way, pixel_factors, pixel_scene
 
 DOUBLE = torch.float64
 
@@ -49,12 +50,13 @@ def panel_variants(
 ) -> Tensor:
     """Values [B, P] in photons of pixels (`None`: all) of one panel for every variant, of the way's `out_dtype`.
 
-    Where the kernel cannot serve, one variant is rendered after another by the plain definition.
+    Where one call of the kernel cannot serve, one variant is rendered after another.
     """
     count = len(next(iter(variants.values())))
-    if why_not(pixel_scene(experiment, panel_index).to(way.device), dtype=way.dtype, backend=way.backend) is not None:
+    scene = pixel_scene(experiment, panel_index).to(way.device)
+    if not experiment.is_simple or why_not(scene, dtype=way.dtype, backend=way.backend) is not None:
         members = ({name: values[number] for name, values in variants.items()} for number in range(count))
-        images = [render(variant(experiment, member), panel_index, pixels, way).values for member in members]
+        images = [render_scene(variant(experiment, member), panel_index, pixels, way).values for member in members]
         return torch.stack(images)
     panel = experiment.detector.panels[panel_index]
     span = [0, panel.pixels_s * panel.pixels_f] if pixels is None else [0, len(pixels)]

@@ -96,6 +96,9 @@ def _inputs() -> dict[str, bytes]:
         "sources.txt": b"-10 0 0 1 1.2e-10\n-10 0.1 0 3 1.3e-10\n",
         "spectrum.txt": b"# eV weight\n10300 1\n10400 2\n",
         "ice.stol": b"0.1 2\n0.2 1\n",
+        "domains.txt": b"0 0 0 2\n1 0 0 1\n0 1 0 1\n",
+        "curve.txt": b"# q photons\n0 5\n2 1\n",
+        "edge.txt": b"# eV weight\n10300 1\n10301 2\n",
     }
 
 

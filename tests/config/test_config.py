@@ -7,16 +7,18 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from nanobrag_torch.config import (
+    BackgroundConfig,
     BeamConfig,
     Config,
     CrystalConfig,
     DetectorConfig,
     OutputConfig,
     PanelConfig,
+    PathConfig,
     SamplingConfig,
 )
 
-PARTS = [CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig]
+PARTS = [CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig, BackgroundConfig, PathConfig]
 
 
 @pytest.mark.parametrize("part", PARTS)

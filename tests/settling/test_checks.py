@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from nanobrag_torch.config import (
+    BackgroundConfig,
     BeamConfig,
     Config,
     CrystalConfig,
     DetectorConfig,
     OutputConfig,
     PanelConfig,
+    PathConfig,
     SamplingConfig,
 )
 from nanobrag_torch.errors import InputError, UsageError
@@ -213,7 +215,8 @@ def test_panels_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_annotation_is_understood() -> None:
     """A field whose type is new would go unchecked."""
     known = ("Real", "float", "Vector", "int", "tuple[int", "tuple[float", "str", "bool", "object")
-    known += ("StructureFactors", "np.ndarray")
-    for part in (CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig):
+    known += ("StructureFactors", "np.ndarray", "tuple[OtherLattice", "tuple[Amorphous", "tuple[Incoherent")
+    parts = (CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig, BackgroundConfig, PathConfig)
+    for part in parts:
         for field in part.__dataclass_fields__.values():
             assert str(field.type).startswith((*known, "tuple[PanelConfig")), f"{part.__name__}.{field.name}"

@@ -14,11 +14,13 @@ from typing import Any
 from nanobrag_torch.cli.flags import FLAGS, NEVER_EXISTED, Flag
 from nanobrag_torch.cli.flags.words import is_number, looks_like_flag
 from nanobrag_torch.config import (
+    BackgroundConfig,
     BeamConfig,
     Config,
     CrystalConfig,
     DetectorConfig,
     OutputConfig,
+    PathConfig,
     SamplingConfig,
 )
 from nanobrag_torch.errors import InputError
@@ -29,6 +31,8 @@ _PARTS: dict[str, type[Any]] = {
     "detector": DetectorConfig,
     "sampling": SamplingConfig,
     "output": OutputConfig,
+    "background": BackgroundConfig,
+    "path": PathConfig,
 }
 _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 """What holds for every command line, and only there (specs: deviations D58, D62)."""
@@ -93,7 +97,7 @@ def parse_line(argv: Sequence[str]) -> Parsed:
             said |= header
             spelt |= dict.fromkeys(map(bare, header), f"-{kind} {names[-1]}")
     for use in uses:
-        said |= use.values
+        said |= _added(said, use) if use.flag.repeats else use.values
         spelt |= dict.fromkeys(map(bare, use.values), use.word)
         if use.flag.says:
             notes.append(f"{use.word}: {use.flag.says}")
@@ -179,6 +183,11 @@ def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
     if flag.pivot:
         values["detector.pivot"] = flag.pivot
     return _Use(word, flag, words, values)
+
+
+def _added(said: Mapping[str, Any], use: _Use) -> dict[str, Any]:
+    """The values of a flag that may be given several times, behind those of its earlier uses."""
+    return {name: (*(said.get(name) or ()), *value) for name, value in use.values.items()}
 
 
 def _stray(word: str, before: _Use | None) -> InputError:

@@ -56,7 +56,7 @@ def scene_lines(experiment: Experiment, config: Config, inputs: Inputs) -> Itera
     axes = (frame.fast, frame.slow, frame.normal)
     yield f"XDS incident beam: {_gs(_dot(_list(beam.direction), _list(axis)) for axis in axes)}"
     yield from _crystal_lines(experiment, config)
-    yield from _notes(experiment, "layers", "mosaic", "oversample")
+    yield from _notes(experiment, "layers", "spectrum", "mosaic", "oversample")
     yield f"approximate MW = {g(_apparent_weight(experiment))}"
     yield from _reflection_lines(experiment, config, inputs)
     yield from _sweep_lines(experiment, config)
@@ -272,8 +272,8 @@ def _count_lines(experiment: Experiment, config: Config) -> Iterator[str]:
     yield f"  {len(experiment.facts['divergence']) if generated else -1} divergence steps"
     yield f"  {experiment.beam.sources} sources"
     mosaic = experiment.crystal.mosaic
-    spread = degrees_from_radians(float(mosaic.spread))
-    yield f"  {mosaic.domains} mosaic domains over mosaic spread of {g(spread)} degrees"
+    spreads = [float(mosaic.spread)] if mosaic.spreads is None else _list(mosaic.spreads)
+    yield f"  {mosaic.domains} mosaic domains over mosaic spread of {_gs(map(degrees_from_radians, spreads))} degrees"
     start = float(scan.start)
     end = degrees_from_radians(start + float(scan.range))
     yield f"  {scan.steps} phi steps from {g(degrees_from_radians(start))} to {g(end)} degrees"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nanobrag_torch.config.background import Amorphous, BackgroundConfig, Incoherent
 from nanobrag_torch.config.beam import BeamConfig
-from nanobrag_torch.config.crystal import CrystalConfig
+from nanobrag_torch.config.crystal import CrystalConfig, OtherLattice
 from nanobrag_torch.config.detector import DetectorConfig, PanelConfig
 from nanobrag_torch.config.output import OutputConfig
+from nanobrag_torch.config.path import PathConfig
 from nanobrag_torch.config.sampling import SamplingConfig
 
 
@@ -24,14 +26,21 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    background: BackgroundConfig = field(default_factory=BackgroundConfig)
+    path: PathConfig = field(default_factory=PathConfig)
 
 
 __all__ = [
+    "Amorphous",
+    "BackgroundConfig",
     "BeamConfig",
     "Config",
     "CrystalConfig",
     "DetectorConfig",
+    "Incoherent",
+    "OtherLattice",
     "OutputConfig",
     "PanelConfig",
+    "PathConfig",
     "SamplingConfig",
 ]

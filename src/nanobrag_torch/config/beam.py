@@ -12,6 +12,7 @@ class BeamConfig:
     """Wavelength, spectrum, divergence, polarization and fluence (specs: sources, intensity 5 and 6).
 
     Directions (`beam_vector`, `polar_vector`) are used when the convention is CUSTOM.
+    `spectrum_merge` is the error, relative to the peak of a spot, up to which wavelengths are drawn as one.
     `use_source_weights` of `None` means: the physics mode decides.
     """
 
@@ -27,6 +28,7 @@ class BeamConfig:
     round_divergence: bool | None = None
     source_file: str | None = None
     spectrum_file: str | None = None
+    spectrum_merge: float | None = None
     use_source_weights: bool | None = None
     polarization_factor: Real | None = None
     polarization: bool | None = None

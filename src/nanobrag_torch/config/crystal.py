@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class OtherLattice:
+    """A further lattice with its `share` of the crystal: a twin `law` (`k,h,-l`), then a turn about lab x, y, z."""
+
+    share: Real
+    misset_deg: Vector = (0.0, 0.0, 0.0)
+    law: str | None = None
+
+
+@dataclass(frozen=True)
 class CrystalConfig:
     """Unit cell, orientation, size, shape, mosaicity and structure factors (specs: crystal, structure_factors).
 
@@ -20,6 +29,12 @@ class CrystalConfig:
     `hkl_file` may be a text table, an MTZ or a reflection mmCIF file; `model_file` is a PDB or mmCIF file, with the
     density (electrons/Å³) and B (Å²) of its flat bulk solvent in `model_solvent`. The cell of such a file is used
     when neither a cell nor a matrix is given.
+    `mosaic_law` is `cap` (the C program's), `gauss` or `lorentz`; with the latter two a spread is the standard
+    deviation, or half width at half maximum, of the rotation about each axis, and `mosaic_abc_deg` gives three of them,
+    about a, about c* × a and about c*. `orientations` [M, 3] (rotation vectors in degrees), [M, 4] (with weights),
+    [M, 3, 3] or [M, 10] (a matrix, row by row, and its weight) take the place of a mosaic spread.
+    `N_off` holds N_ab, N_ac, N_bc of a symmetric matrix N. `block_spread` is the standard deviation of ln N over the
+    blocks of a crystal. `model_energies` computes the amplitudes of a model at the wavelength of every source.
     `amorphous_file` is checked to be readable and has no effect (specs: io_formats 8).
     """
 
@@ -45,6 +60,14 @@ class CrystalConfig:
     mosaic_spread_deg: Real | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int | None = None
+    mosaic_law: str | None = None
+    mosaic_abc_deg: Vector | None = None
+    orientation_file: str | None = None
+    orientations: object | None = None
+    N_off: Vector | None = None
+    block_spread: Real | None = None
+    block_sizes: int | None = None
+    lattices: tuple[OtherLattice, ...] | None = None
     water_um: Real | None = None
     hkl_file: str | None = None
     dump_file: str | None = None
@@ -53,6 +76,7 @@ class CrystalConfig:
     model_file: str | None = None
     model_dmin_A: float | None = None
     model_solvent: tuple[float, float] | None = None
+    model_energies: bool = False
     structure_factors: StructureFactors | None = None
     default_F: Real | None = None
     amorphous_file: str | None = None

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from nanobrag_torch.geometry.cell import Lattice, direct_lattice, reciprocal_vectors
 from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz, rotation_matrices, turn
+from nanobrag_torch.geometry.vectors import cross
+from nanobrag_torch.numerics import normalise
 
 
 def lattice_at_rest(cell: Tensor | None, reciprocal: Tensor | None, misset: Tensor, exact: bool) -> Lattice:
@@ -38,4 +40,22 @@ def domain_cells(direct: Tensor, axis: Tensor, phi: Tensor, domain_axes: Tensor,
     turned = rotate_about(direct.expand(len(phi), 3, 3), axis, phi[:, None].expand(-1, 3))
     matrices = rotation_matrices(domain_axes, domain_angles)
     cells = turn(matrices[None, :, None], turned[:, None])
+    return cells.reshape(-1, 3, 3)
+
+
+def crystal_frame(direct: Tensor) -> Tensor:
+    """Unit vectors [3, 3] (rows) of the crystal's own frame: e1 along a, e3 along c* = a×b, e2 = e3×e1."""
+    first = normalise(direct[0])
+    third = normalise(cross(direct[0], direct[1]))
+    return torch.stack([first, cross(third, first), third])
+
+
+def turned_cells(direct: Tensor, axis: Tensor, phi: Tensor, turns: Tensor) -> Tensor:
+    """Cell vectors [T*M, 3, 3] (rows, Å) of domains that the spindle turns along, phi outermost.
+
+    Shapes: `direct` [3, 3]; spindle `axis` [3]; `phi` [T]; `turns` [M, 3, 3], applied before the spindle.
+    """
+    at_rest = turn(turns[:, None], direct[None])
+    angles = phi[:, None, None].expand(-1, len(turns), 3)
+    cells = rotate_about(at_rest[None].expand(len(phi), -1, 3, 3), axis, angles)
     return cells.reshape(-1, 3, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import factorial
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,32 @@ def rotation_matrices(axes: Tensor, angles: Tensor) -> Tensor:
     outer = axes.unsqueeze(-1) * axes.unsqueeze(-2)
     cos, sin = torch.cos(angles)[:, None, None], torch.sin(angles)[:, None, None]
     return cos * identity + sin * skew + (1.0 - cos) * outer
+
+
+def matrices_of_vectors(vectors: Tensor) -> Tensor:
+    """Matrices [M, 3, 3] of rotations about vectors [M, 3] by their lengths (rad); smooth at 0.
+
+    U = 1 + (sin ω/ω)[v]x + ((1 - cos ω)/ω²)[v]x².
+    """
+    square = (vectors * vectors).sum(-1)
+    near = square.detach() < 1e-2
+    small, large = torch.where(near, square, 0.0), torch.where(near, 1.0, square)
+    angle = torch.sqrt(large)
+    sine = torch.where(near, _series(small, 1), torch.sin(angle) / angle)
+    cosine = torch.where(near, _series(small, 2), (1.0 - torch.cos(angle)) / large)
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(-1, 3, 3)
+    identity = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    return identity + sine[:, None, None] * skew + cosine[:, None, None] * (skew @ skew)
+
+
+def _series(square: Tensor, first: int) -> Tensor:
+    """Σ_k (-x²)^k/(2k + first)! of x² < 0.01, in double precision."""
+    total = torch.zeros_like(square)
+    for k in reversed(range(6)):
+        total = total * -square + 1.0 / factorial(2 * k + first)
+    return total
 
 
 def turn(matrices: Tensor, vectors: Tensor) -> Tensor:

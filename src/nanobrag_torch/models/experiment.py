@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nanobrag_torch.models.background import Background
 from nanobrag_torch.models.beam import Beam
 from nanobrag_torch.models.crystal import Crystal
 from nanobrag_torch.models.detector import Detector
+from nanobrag_torch.models.path import Path
 from nanobrag_torch.models.sampling import Sampling, Scan
 
 
@@ -31,12 +33,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Crystal, scan, beam, detector and sampling together, and which physics they follow.
+    """Crystal, scan, beam, detector and sampling together, what surrounds them, and which physics they follow.
 
     Args:
         physics: `nanobragg` (faithful to the C program) or `exact` (specs: deviations, section F).
         notes: what `settle` chose or noticed; takes no part in the computation.
         facts: numbers `settle` met on the way that only the printed report needs.
+        background: what scatters beside the crystal.
+        path: what absorbs, and which part of the sample the beam lights.
     """
 
     crystal: Crystal
@@ -47,11 +51,20 @@ class Experiment:
     physics: str = "nanobragg"
     notes: tuple[Note, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    background: Background = field(default_factory=Background)
+    path: Path = field(default_factory=Path)
 
     @property
     def steps(self) -> int:
         """Terms per pixel: sources x domains x phi steps x sub-pixels; layers are not counted."""
         return self.beam.sources * self.crystal.mosaic.domains * self.scan.steps * self.sampling.oversample**2
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether one crystal, whose domains and sources count alike, is all there is: one render of the core."""
+        crystal = self.crystal
+        several = crystal.others or crystal.blocks is not None or crystal.mosaic.weights is not None
+        return not several and crystal.colours is None and self.background.empty and self.path.empty
 
     def replace(self, **changes: Any) -> Experiment:
         """A copy with some components, or fields of components by their names, changed.
@@ -77,6 +90,8 @@ def _component_with(name: str) -> str:
         "beam": Beam,
         "detector": (Detector, Panel),
         "sampling": Sampling,
+        "background": Background,
+        "path": Path,
     }
     found = [
         part

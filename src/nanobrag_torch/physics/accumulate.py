@@ -105,16 +105,24 @@ def sub_pixel(scene: PixelScene, pixels: Tensor, layer: int, sub: tuple[int, int
     return SubPixel(layer, *sub, positions, distance, directions, omega, capture)
 
 
+def scattering(scene: PixelScene, at: SubPixel, source: int) -> Tensor:
+    """Scattering vectors [P, 3] (1/Å) of one source seen from one sub-pixel (specs: intensity 3)."""
+    return scattering_vectors(at.directions, scene.incident[source], scene.wavelength[source])
+
+
+def polarization(scene: PixelScene, at: SubPixel, source: int) -> Tensor:
+    """The polarization factor [P] of one source seen from one sub-pixel (specs: intensity 5)."""
+    if not scene.polarized:
+        return torch.ones_like(at.omega)
+    axis, kahn = scene.polarization_axis, scene.polarization_factor
+    return polarization_factor(at.directions, scene.incident[source], axis, kahn)
+
+
 def term(scene: PixelScene, at: SubPixel, source: int) -> Term:
     """Scattering vectors, resolution cut and polarization of one source (specs: intensity 3, 5)."""
-    incident = scene.incident[source]
-    S = scattering_vectors(at.directions, incident, scene.wavelength[source])
+    S = scattering(scene, at, source)
     kept = within_resolution(S, scene.dmin) if scene.dmin > 0 else torch.ones_like(at.omega, dtype=torch.bool)
-    if scene.polarized:
-        polarization = polarization_factor(at.directions, incident, scene.polarization_axis, scene.polarization_factor)
-    else:
-        polarization = torch.ones_like(at.omega)
-    return Term(source, S, kept, polarization)
+    return Term(source, S, kept, polarization(scene, at, source))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.amplitude_files import brings_cell
 from nanobrag_torch.memory import available_memory, processors
+from nanobrag_torch.settling.check_matter import check_background, check_crystal_form, check_path
 from nanobrag_torch.settling.check_placement import check_panels, check_placement
 from nanobrag_torch.settling.ranges import check_ranges
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, phi_steps
@@ -45,7 +46,8 @@ def check(config: Config) -> None:
         UsageError: no crystal, or no structure factors.
         InputError: any other impossible value.
     """
-    for part in (config.crystal, config.beam, config.detector, config.sampling, config.output):
+    parts = (config.crystal, config.beam, config.detector, config.sampling, config.output)
+    for part in (*parts, config.background, config.path):
         _check_types(part)
     check_ranges(config)
     _check_crystal(config.crystal)
@@ -53,6 +55,9 @@ def check(config: Config) -> None:
     _check_detector(config)
     _check_sampling(config)
     _check_output(config)
+    check_crystal_form(config.crystal)
+    check_background(config.background)
+    check_path(config.path)
 
 
 def detector_pixels(said: DetectorConfig) -> tuple[int, int]:
@@ -227,7 +232,7 @@ def _check_matrix(matrix: Any) -> None:
 
 
 def _check_beam(said: BeamConfig) -> None:
-    _check_positive(said, "wavelength_A")
+    _check_positive(said, "wavelength_A", "spectrum_merge")
     _check_not_negative(said, "fluence", "flux")
     if _number(said.flux, 0.0) != 0 and _number(said.beamsize_mm, 0.1) == 0:
         raise InputError("beamsize_mm", "a flux through a beam of size 0 has no fluence", "give a size above 0")

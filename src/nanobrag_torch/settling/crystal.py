@@ -15,12 +15,12 @@ from nanobrag_torch.geometry.cell import Lattice, cell_parameters
 from nanobrag_torch.geometry.orientation import lattice_at_rest
 from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.kernels.structure_factors import StructureFactors
-from nanobrag_torch.legacy_random import MOSAIC_SEED, LegacyRandom, Stream, mosaic_draws, random_misset
-from nanobrag_torch.models import Crystal, Mosaic
+from nanobrag_torch.legacy_random import LegacyRandom, Stream, random_misset
+from nanobrag_torch.models import Crystal
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm
-from nanobrag_torch.settling.steps import mosaic_domains
-from nanobrag_torch.settling.values import number, optional, tensor
+from nanobrag_torch.settling.crystal_form import settle_blocks, settle_coupling, settle_mosaic, settle_others
+from nanobrag_torch.settling.values import number, tensor
 from nanobrag_torch.units import (
     degrees_from_radians,
     metres_from_angstrom,
@@ -77,10 +77,13 @@ def settle_crystal(
         N=N,
         shape=said.shape or DEFAULT_SHAPE,
         fudge=tensor(said.fudge, 1.0),
-        mosaic=_mosaic(said, generator, notes),
+        mosaic=settle_mosaic(said, inputs, generator, notes),
         structure_factors=table,
         interpolate=_interpolate(said, table),
         water=tensor(said.water_um, 0.0, metres_from_water_um),
+        coupling=settle_coupling(said),
+        blocks=settle_blocks(said),
+        others=settle_others(said),
     )
     facts["extents"] = (norm(lattice.direct) * N).detach()
     return SettledCrystal(crystal, lattice, (*sample_notes, *notes), facts)
@@ -171,17 +174,6 @@ def _counts(said: CrystalConfig, beam: BeamConfig, lattice: Lattice) -> tuple[Te
             given = math.ceil(size / length)
         counts.append(1.0 if given is None or number(given, 1.0) < 1 else given)
     return vector(counts), notes
-
-
-def _mosaic(said: CrystalConfig, generator: LegacyRandom, notes: list[Note]) -> Mosaic:
-    spread = tensor(said.mosaic_spread_deg, -1.0, radians_from_degrees)
-    domains, settled, warning = mosaic_domains(said.mosaic_domains, optional(spread))
-    if warning:
-        notes.append(Note("mosaic", warning))
-    seed = MOSAIC_SEED if said.mosaic_seed is None else said.mosaic_seed
-    draws = mosaic_draws(generator, Stream.from_seed(seed), settled, domains)
-    relative = real(draws.angles) / settled if settled > 0 else torch.zeros(domains, dtype=torch.float64)
-    return Mosaic(spread if settled > 0 else real(0.0), real(draws.axes), relative)
 
 
 def _structure_factors(said: CrystalConfig, inputs: Inputs) -> StructureFactors:

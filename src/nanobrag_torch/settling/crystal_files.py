@@ -19,6 +19,7 @@ from nanobrag_torch.models import Beam, Detector
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.settling.colour import coloured_factors
 from nanobrag_torch.settling.crystal import wants_interpolation
 from nanobrag_torch.settling.model_amplitudes import model_structure_factors
 from nanobrag_torch.settling.values import number
@@ -26,7 +27,8 @@ from nanobrag_torch.text import g
 from nanobrag_torch.units import degrees_from_radians
 
 if TYPE_CHECKING:
-    from nanobrag_torch.io.model import Model
+    from nanobrag_torch.io.model import Model, ModelSums
+    from nanobrag_torch.kernels.coloured_factors import ColouredFactors
     from nanobrag_torch.settling.inputs import Inputs
 
 FINEST_DMIN_A = 1.0
@@ -46,11 +48,15 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class FromFiles:
-    """The crystal as said, completed by what its files say; what was noticed; the file's cell if another was given."""
+    """The crystal as said, completed by what its files say; what was noticed; the file's cell if another was given.
+
+    `colours` are the parts of a model's amplitudes at the wavelengths of all sources, if they were asked for.
+    """
 
     crystal: CrystalConfig
     notes: tuple[Note, ...] = ()
     other_cell: Cell | None = None
+    colours: ColouredFactors | None = None
 
 
 def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Beam, seen: Seen) -> FromFiles:
@@ -74,10 +80,15 @@ def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Be
         names = ("cell_a", "cell_b", "cell_c", "cell_alpha", "cell_beta", "cell_gamma")
         said = replace(said, **dict(zip(names, cell, strict=True)))  # type: ignore[arg-type]
     notes = _dump_notes(said)
+    colours: ColouredFactors | None = None
     finest = max(seen.dmin, finest_resolution(detector, beam, seen.exact))
     if inputs.model is not None:
         d_min = _chosen_resolution(said, inputs.model, finest)
-        said = replace(said, structure_factors=_model_table(said, inputs.model, d_min, beam))
+        sums = model_sums(inputs.model, d_min, solvent=_solvent(said))
+        said = replace(said, structure_factors=_model_table(said, sums, beam))
+        if said.model_energies:
+            default_F = real(0.0 if said.default_F is None else said.default_F)
+            colours = coloured_factors(sums, default_F, beam.wavelength * beam.wavelength_ratios)
         text = f"computing Fs of {inputs.model.path} to {g(d_min)} A at {g(beam.wavelength)} A"
         notes += [_source_note(f"{text}, with solvent" if said.model_solvent else text, inputs.model.space_group, cell)]
         if not inputs.model.ended:
@@ -87,7 +98,7 @@ def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Be
         found, name = inputs.reflections, str(inputs.grid_file)
         notes += [_source_note(f"reading Fs from {name}, column {found.source}", found.space_group, cell)]
         notes += _coverage_notes(name, resolution(found), finest, "")
-    return FromFiles(said, tuple(notes), None if without_lattice else cell)
+    return FromFiles(said, tuple(notes), None if without_lattice else cell, colours)
 
 
 def finest_resolution(detector: Detector, beam: Beam, exact: bool) -> float:
@@ -140,9 +151,11 @@ def _chosen_resolution(said: CrystalConfig, model: Model, seen: float) -> float:
     return max(FINEST_DMIN_A, 1.0 / (1.0 / seen + beyond * max(cell.a, cell.b, cell.c)))
 
 
-def _model_table(said: CrystalConfig, model: Model, d_min: float, beam: Beam) -> StructureFactors:
-    solvent = None if said.model_solvent is None else Solvent(*map(float, said.model_solvent))
-    sums = model_sums(model, d_min, solvent=solvent)
+def _solvent(said: CrystalConfig) -> Solvent | None:
+    return None if said.model_solvent is None else Solvent(*map(float, said.model_solvent))
+
+
+def _model_table(said: CrystalConfig, sums: ModelSums, beam: Beam) -> StructureFactors:
     f_prime, f_second = map(real, anomalous_factors(sums.elements, float(beam.wavelength.detach())))
     return model_structure_factors(sums, f_prime, f_second, real(0.0 if said.default_F is None else said.default_F))
 

@@ -14,16 +14,22 @@ from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.amplitude_files import CIF, MTZ, TEXT, amplitude_format
 from nanobrag_torch.io.fdump import read_dump, write_dump
 from nanobrag_torch.io.hkl import ReflectionGrid, read_hkl
+from nanobrag_torch.io.measured import read_measured
+from nanobrag_torch.io.mesh import read_obj
 from nanobrag_torch.io.model import Model, open_model
 from nanobrag_torch.io.mosflm_matrix import read_matrix
 from nanobrag_torch.io.mtz import read_mtz
+from nanobrag_torch.io.orientations import read_orientations
 from nanobrag_torch.io.reflection_cif import read_reflection_cif
 from nanobrag_torch.io.reflections import Cell, Reflections
 from nanobrag_torch.io.smv import HeaderFacts, Mask, read_mask, read_smv_header
 from nanobrag_torch.io.sourcefile import read_sources
 from nanobrag_torch.io.spectrum import Spectrum, read_spectrum
+from nanobrag_torch.io.stol import read_curve, read_stol
 
 DEFAULT_DUMP = "Fdump.bin"
+BODIES = ("box", "ellipsoid")
+"""Forms of a sample that need no file."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Inputs:
         sources: [Q, 5] x, y, z (m), weight, wavelength (m); NaN = missing.
         spectrum: wavelengths and shares of the photons.
         mask: bool [slow, fast] of the mask file, False = pixel to skip.
+        orientations: [M, 3, 4, 9 or 10] of the orientation list.
+        materials: [K, 2] of each amorphous material, sin θ/λ (1/Å) and amplitude.
+        curve: [K, 2] of the radial curve, and what its first column holds.
+        measured: the measured background, [slow, fast] or [slow · fast].
+        surface: [T, 3, 3] triangles of the sample's mesh (mm).
         image_header: the header of the file behind `-img`.
         mask_header: the header of the mask file.
     """
@@ -53,6 +64,11 @@ class Inputs:
     sources: NDArray[np.float64] | None = None
     spectrum: Spectrum | None = None
     mask: NDArray[np.bool_] | None = None
+    orientations: NDArray[np.float64] | None = None
+    materials: tuple[NDArray[np.float64], ...] | None = None
+    curve: tuple[NDArray[np.float64], str] | None = None
+    measured: NDArray[np.float64] | None = None
+    surface: NDArray[np.float64] | None = None
     image_header: HeaderFacts | None = None
     mask_header: HeaderFacts | None = None
 
@@ -73,7 +89,8 @@ def read_inputs(config: Config) -> Inputs:
         FileFormatError: names the file and line: missing, malformed, or numbers that are not finite.
         InputError: the mask does not fit the detector.
     """
-    crystal, sampling = config.crystal, config.sampling
+    crystal, sampling, background = config.crystal, config.sampling, config.background
+    form = config.path.sample_form
     grid_file, from_dump = _grid_file(crystal)
     found = None if grid_file is None else _amplitudes(crystal, grid_file, from_dump)
     reflections = found if isinstance(found, Reflections) else None
@@ -92,6 +109,13 @@ def read_inputs(config: Config) -> Inputs:
         sources=None if config.beam.source_file is None else read_sources(config.beam.source_file),
         spectrum=None if config.beam.spectrum_file is None else read_spectrum(config.beam.spectrum_file),
         mask=None if mask is None else mask.keep,
+        orientations=None if crystal.orientation_file is None else read_orientations(crystal.orientation_file),
+        materials=None
+        if background.materials is None
+        else tuple(_material(slab.table) for slab in background.materials),
+        curve=None if background.curve_file is None else read_curve(background.curve_file),
+        measured=None if background.measured_file is None else read_measured(background.measured_file),
+        surface=read_obj(form) if form is not None and form not in BODIES else None,
         image_header=None if config.output.header_file is None else read_smv_header(config.output.header_file),
         mask_header=None if mask is None else mask.header,
     )
@@ -143,6 +167,11 @@ def _amplitudes(crystal: CrystalConfig, name: str, from_dump: bool) -> Reflectio
         raise InputError("mtz_column", f"{name} is a text table of h k l F, without columns to choose", "leave it out")
     readers = {MTZ: read_mtz, CIF: read_reflection_cif}
     return read_hkl(name, default_F) if kind == TEXT else readers[kind](name, crystal.mtz_column, default_F)
+
+
+def _material(table: object) -> NDArray[np.float64]:
+    """The table of a material, read or taken as it is."""
+    return read_stol(table) if isinstance(table, str) else np.asarray(table, dtype=np.float64)
 
 
 def _grid_file(crystal: CrystalConfig) -> tuple[str | None, bool]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import InputError, LegacyDefectWarning, NanobragWarning
 from nanobrag_torch.geometry.vectors import vector
 from nanobrag_torch.legacy_random import LegacyRandom
-from nanobrag_torch.models import Detector, Experiment
+from nanobrag_torch.models import Beam, Detector, Experiment
+from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm, normalise
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.render import panel_frame_of, size_matrix
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.check_settled import arithmetic_refused, check_lattice, check_settled
 from nanobrag_torch.settling.checks import check
-from nanobrag_torch.settling.crystal import settle_crystal
-from nanobrag_torch.settling.crystal_files import Seen, cell_notes, from_files
+from nanobrag_torch.settling.colour import Channels, merged_channels, merged_colours
+from nanobrag_torch.settling.crystal import SettledCrystal, settle_crystal
+from nanobrag_torch.settling.crystal_files import Seen, cell_notes, finest_resolution, from_files
 from nanobrag_torch.settling.defects import defect_notes
 from nanobrag_torch.settling.detector import DEFAULT_CONVENTION, settle_detector, settled_convention
 from nanobrag_torch.settling.exact import true_beam_position, without_antipode
 from nanobrag_torch.settling.inputs import read_inputs
+from nanobrag_torch.settling.matter import settle_background, settle_path
 from nanobrag_torch.settling.sampling import (
     oversample_notes,
     reciprocal_pixel_size,
@@ -89,6 +94,17 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         crystal_said = replace(crystal_said, misset_seed=config.output.noise_seed)
     crystal = settle_crystal(crystal_said, config.beam, inputs, wavelength, generator, exact)
     check_lattice(crystal.lattice, _cell_field(config))
+    drawn, said_beam = crystal.crystal.replace(colours=from_file.colours), beam.beam
+    merge_notes: list[Note] = []
+    if config.beam.spectrum_merge is not None:
+        finest = max(seen.dmin, finest_resolution(detector.detector, said_beam, exact))
+        channels = _merged(config, crystal, said_beam, finest, exact)
+        if drawn.colours is not None:
+            drawn = drawn.replace(colours=merged_colours(drawn.colours, said_beam, channels))
+        text = f"{said_beam.sources} sources are drawn as {channels.beam.sources}: spots change by at most "
+        merge_notes.append(Note("spectrum", f"{text}{channels.bound:.2g} of their peak"))
+        said_beam = channels.beam
+        beam.facts["source_weights"] = said_beam.weights.detach() / said_beam.weights.detach().sum()
     scan = settle_scan(config.sampling, convention)
     extents = (norm(metres_from_angstrom(crystal.lattice.direct)) * crystal.crystal.N).detach()
     advice = [
@@ -103,6 +119,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         *beam.notes,
         *crystal.notes,
         *from_file.notes,
+        *merge_notes,
         *cell_notes(from_file.other_cell, crystal.lattice),
         *oversample_notes(config.sampling, sampling.oversample, recommended, largest, reciprocal_pixel),
     ]
@@ -113,14 +130,18 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
     if exact or config.detector.panels is not None:
         name = config.detector.convention or DEFAULT_CONVENTION
         facts |= true_beam_position(detector.detector.panels[0], direction, name)
+    surrounded = any(value is not None for value in vars(config.background).values())
+    finest = finest_resolution(detector.detector, beam.beam, exact) if surrounded else math.inf
     experiment = Experiment(
-        crystal=crystal.crystal,
+        crystal=drawn,
         scan=scan,
-        beam=beam.beam,
+        beam=said_beam,
         detector=detector.detector,
         sampling=sampling,
         physics=physics,
         facts=facts,
+        background=settle_background(config.background, config.beam, inputs, detector.detector, beam.beam, finest),
+        path=settle_path(config.path, inputs, beam.beam),
     )
     return replace(experiment, notes=(*notes, *defect_notes(experiment, config)))
 
@@ -131,6 +152,21 @@ def _cell_field(config: Config) -> str:
     if said.orientation_matrix is not None:
         return "orientation_matrix"
     return "matrix_file" if said.matrix_file is not None else "cell_a"
+
+
+def _merged(config: Config, crystal: SettledCrystal, beam: Beam, finest: float, exact: bool) -> Channels:
+    """The beam with neighbouring wavelengths drawn as one."""
+    settled = crystal.crystal
+    blocks = settled.blocks
+    grown = 1.0 if blocks is None else float(torch.exp(blocks.spread.detach() * blocks.nodes.max()))
+    counts = settled.N.detach()
+    if settled.coupling is not None:
+        counts = torch.linalg.eigvalsh(size_matrix(counts, settled.coupling.detach())).max().expand(3)
+    extents = crystal.lattice.direct * (grown * counts)[:, None]
+    if settled.shape == "gauss" and settled.coupling is None and not exact:  # specs: deviations F, D27
+        extents = torch.eye(3, dtype=torch.float64) * (grown * counts).prod()
+    bound = number(config.beam.spectrum_merge, 0.0)
+    return merged_channels(beam, settled.shape, number(settled.fudge, 1.0), extents, finest, bound)
 
 
 def _advice(

@@ -8,15 +8,19 @@ from __future__ import annotations
 from nanobrag_torch.cli.flags.beam import BEAM
 from nanobrag_torch.cli.flags.crystal import CRYSTAL
 from nanobrag_torch.cli.flags.detector import DETECTOR
+from nanobrag_torch.cli.flags.disorder import DISORDER
 from nanobrag_torch.cli.flags.flag import Flag
 from nanobrag_torch.cli.flags.input import INPUT
+from nanobrag_torch.cli.flags.matter import MATTER
 from nanobrag_torch.cli.flags.output import OUTPUT, RUNNING
 from nanobrag_torch.cli.flags.sampling import SAMPLING
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
     "Input files": INPUT,
     "Crystal": CRYSTAL,
+    "Disorder of the crystal": DISORDER,
     "Beam": BEAM,
+    "Background and absorption": MATTER,
     "Detector": DETECTOR,
     "Rotation and sampling": SAMPLING,
     "Output": OUTPUT,

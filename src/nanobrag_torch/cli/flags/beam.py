@@ -120,6 +120,15 @@ BEAM = (
         extension=True,
     ),
     Flag(
+        ("-spectrum_merge",),
+        "draw neighbouring wavelengths as one as long as no spot changes by more than this part of its peak",
+        "-spectrum_merge 0.01",
+        {"beam.spectrum_merge": 0.01},
+        takes=real("beam.spectrum_merge"),
+        default="none are merged",
+        extension=True,
+    ),
+    Flag(
         ("-source_weights",),
         "use the weights of the source file, which are ignored otherwise",
         "-source_weights",

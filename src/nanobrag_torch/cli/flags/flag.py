@@ -28,6 +28,7 @@ class Flag:
         says: a line for the user whenever the flag is given, or empty.
         action: `help`, `version` or `batch` when the flag asks for that instead of a run.
         extension: whether nanoBragg.c lacks it.
+        repeats: whether every use adds to the earlier ones; its values are tuples then.
     """
 
     spellings: tuple[str, ...]
@@ -43,6 +44,7 @@ class Flag:
     says: str = ""
     action: str = ""
     extension: bool = False
+    repeats: bool = False
 
     @property
     def name(self) -> str:

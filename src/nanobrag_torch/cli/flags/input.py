@@ -45,6 +45,15 @@ INPUT = (
         extension=True,
     ),
     Flag(
+        ("-model_energies",),
+        "structure factors of -model at the wavelength of every source, so that absorption edges are resolved",
+        "-model_energies",
+        {"crystal.model_energies": True},
+        sets={"crystal.model_energies": True},
+        default="off: at the central wavelength",
+        extension=True,
+    ),
+    Flag(
         ("-dump*",),
         "binary cache of the structure factors: written when -hkl names a text table, read when there is no -hkl",
         "-dump cache.bin",

@@ -103,6 +103,11 @@ def integers(field: str, *shown: str) -> Words:
     return _fixed(shown, (field,), lambda words: {field: tuple(whole(word) for word in words)})
 
 
+def reals(field: str, *shown: str) -> Words:
+    """Several real numbers, stored as one tuple."""
+    return _fixed(shown, (field,), lambda words: {field: tuple(number(word) for word in words)})
+
+
 def vector(field: str) -> Words:
     """Three real numbers, stored as one tuple."""
     return _fixed(("x", "y", "z"), (field,), lambda words: {field: tuple(number(word) for word in words)})
