@@ -22,8 +22,15 @@ class Body(Protocol):
     def way(self, points: Tensor, directions: Tensor) -> Tensor:
         """Lengths [P, K] (m) from points [K, 3] along unit vectors [P, 3] within the body."""
 
-    def volume_points(self, count: int) -> tuple[Tensor, Tensor]:
-        """About `count` points [K, 3] (m) and their shares [K] of the volume, of sum 1."""
+    def volume_points(self, count: int, even: bool = False) -> tuple[Tensor, Tensor]:
+        """About `count` points [K, 3] (m) and their shares [K] of the volume, of sum 1; `even` for beams with edges."""
+
+
+def _nodes(count: int, even: bool) -> tuple[Floats, Floats]:
+    """Points [n] in -1..1 and their weights [n] of sum 2."""
+    if even:
+        return (2.0 * np.arange(count) + 1.0) / count - 1.0, np.full(count, 2.0 / count)
+    return np.polynomial.legendre.leggauss(count)
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,10 @@ class Box:
         room = half * torch.sign(directions.detach())[:, None] - points[None]
         return torch.where(runs[:, None], room / safe, torch.inf).amin(-1)
 
-    def volume_points(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gauss-Legendre points along each edge."""
+    def volume_points(self, count: int, even: bool = False) -> tuple[Tensor, Tensor]:
+        """Gauss-Legendre, or even, points along each edge."""
         n = max(1, round(count ** (1.0 / 3.0)))
-        x, w = np.polynomial.legendre.leggauss(n)
+        x, w = _nodes(n, even)
         grid = np.stack(np.meshgrid(x, x, x, indexing="ij"), axis=-1).reshape(-1, 3)
         shares = np.einsum("i,j,k->ijk", w, w, w).reshape(-1) / 8.0
         device = self.lengths.device
@@ -65,10 +72,10 @@ class Ellipsoid:
         c = (p * p).sum(-1)[None] - 1.0
         return (-b + safe_sqrt(torch.clamp(b * b - a * c, min=0.0))) / a
 
-    def volume_points(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gauss-Legendre points along radius and polar cosine, even ones around."""
+    def volume_points(self, count: int, even: bool = False) -> tuple[Tensor, Tensor]:
+        """Gauss-Legendre, or even, points along radius and polar cosine, even ones around."""
         n = max(1, round((count / 2.0) ** (1.0 / 3.0)))
-        x, w = np.polynomial.legendre.leggauss(n)
+        x, w = _nodes(n, even)
         radius, weight = 0.5 * (x + 1.0), 0.5 * w * (0.5 * (x + 1.0)) ** 2
         around = 2.0 * np.pi * (np.arange(2 * n) + 0.5) / (2 * n)
         r, z, phi = (v.reshape(-1) for v in np.meshgrid(radius, x, around, indexing="ij"))
@@ -105,7 +112,7 @@ class Mesh:
             total = total + torch.where(hit, t * torch.sign(rise.detach())[:, None], torch.zeros_like(t))
         return total
 
-    def volume_points(self, count: int) -> tuple[Tensor, Tensor]:
+    def volume_points(self, count: int, even: bool = False) -> tuple[Tensor, Tensor]:
         """Points of a low-discrepancy sequence in the bounding box that lie inside."""
         corners = self.triangles.detach().reshape(-1, 3)
         low, high = corners.amin(0), corners.amax(0)

@@ -8,16 +8,15 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 
-LARGEST_REFINED = 256
-"""Points up to which a set is moved to the best places; larger ones are even enough as they come."""
-KERNELS = (0.25, 0.5, 1.0, 2.0)
+SMALLEST_STANDARD, LARGEST_REFINED = 8, 256
+"""Points from which the moments are those of the distribution, and up to which a set is moved to the best places."""
+KERNELS = (0.35, 0.7, 1.4)
 """Widths, in standard deviations, at which a set is compared with the distribution."""
-STEPS = 300
-FARTHEST = math.pi
-"""Largest rotation (rad)."""
+STEPS = 200
 
 
 def sequence(count: int, dimensions: int) -> Floats:
@@ -34,17 +33,19 @@ def sequence(count: int, dimensions: int) -> Floats:
 
 @lru_cache(maxsize=32)
 def _gaussian(count: int) -> Floats:
-    start = torch.special.ndtri(torch.from_numpy(sequence(count, 3))).numpy()
-    points = _refined(start) if 2 <= count <= LARGEST_REFINED else start
-    return _standardised(points) if count >= 8 else points - points.mean(axis=0)
+    start = torch.special.ndtri(torch.from_numpy(sequence(count, 3)))
+    if count < SMALLEST_STANDARD:
+        return np.asarray((start - start.mean(0)).numpy())
+    start = _standardised(start)
+    return np.asarray((_refined(start) if count <= LARGEST_REFINED else start).numpy())
 
 
 def gaussian_points(count: int) -> Floats:
     """Points [count, 3] that stand for the standard normal distribution in three dimensions; the same every time.
 
-    Up to `LARGEST_REFINED` of them are moved until sums over them of Gaussians of several widths agree best with the
-    integrals over the distribution (least maximum mean discrepancy). Their mean is 0 and, from 8 on, their second
-    moments are those of the distribution.
+    Their mean is 0 and, from 8 on, their second moments are those of the distribution. From 8 to `LARGEST_REFINED` they
+    are moved until means over them of Gaussians of several widths agree best with the means over the distribution
+    (least maximum mean discrepancy; Gretton et al., J. Mach. Learn. Res. 13, 723 (2012)); more are even as they come.
     """
     return _gaussian(count).copy()
 
@@ -68,40 +69,39 @@ def lorentzian_points(count: int) -> Floats:
     return np.asarray(points * scale[:, None])
 
 
-def _standardised(points: Floats) -> Floats:
+def _standardised(points: Tensor) -> Tensor:
     """The points, shifted and stretched to mean 0 and unit second moments."""
-    centred = points - points.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(points))
-    return np.asarray(centred @ (vectors / np.sqrt(values)) @ vectors.T)
+    centred = points - points.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(points))
+    stretched: Tensor = centred @ (vectors / torch.sqrt(values)) @ vectors.T
+    return stretched
 
 
-def _refined(points: Floats) -> Floats:
-    """The points moved downhill in `_discrepancy` by a fixed number of steps of falling length."""
-    x = points.copy()
-    spacing = len(x) ** (-1.0 / 3.0)
-    velocity = np.zeros_like(x)
-    for step in range(STEPS):
-        gradient = _discrepancy_gradient(x)
-        velocity = 0.8 * velocity - gradient
-        length = np.sqrt((velocity**2).mean())
-        x = x + velocity * (0.1 * spacing * (1.0 - step / STEPS) / max(float(length), 1e-300))
-    return x
+def _refined(start: Tensor) -> Tensor:
+    """The points of least discrepancy near `start`, among those with the moments of the distribution."""
+    free = start.clone().requires_grad_()
+    search = torch.optim.LBFGS([free], max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe")
+
+    def discrepancy() -> float:
+        search.zero_grad()
+        value = _discrepancy(_standardised(free))
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
+
+    with torch.enable_grad():
+        search.step(discrepancy)  # type: ignore[no-untyped-call]
+    return _standardised(free.detach())
 
 
-def _discrepancy_gradient(x: Floats) -> Floats:
-    """Gradient [n, 3] of the squared maximum mean discrepancy of points [n, 3] from the standard normal distribution.
+def _discrepancy(x: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy [] of points [n, 3] from the standard normal distribution, up to a constant.
 
     For a kernel exp(-|x - y|²/2h²) the mean over the distribution is (h²/(h² + 1))^(3/2) exp(-|x|²/2(h² + 1)).
     """
-    n = len(x)
-    apart = x[:, None] - x[None]
-    square = (apart**2).sum(-1)
-    total = np.zeros_like(x)
+    total = torch.zeros((), dtype=x.dtype)
+    apart, length = ((x[:, None] - x[None]) ** 2).sum(-1), (x * x).sum(-1)
     for width in KERNELS:
         h2 = width * width
-        pairs = np.exp(-0.5 * square / h2)
-        repulsion = -(pairs[..., None] * apart).sum(1) / h2
-        mean = (h2 / (h2 + 1.0)) ** 1.5 * np.exp(-0.5 * (x**2).sum(-1) / (h2 + 1.0))
-        attraction = mean[:, None] * x / (h2 + 1.0)
-        total += repulsion / n + attraction
+        mean = (h2 / (h2 + 1.0)) ** 1.5 * torch.exp(-0.5 * length / (h2 + 1.0))
+        total = total + torch.exp(-0.5 * apart / h2).mean() - 2.0 * mean.mean()
     return total

@@ -153,8 +153,10 @@ def _check_ice_width(said: BackgroundConfig) -> None:
     if said.ice_width_invA is not None:
         if said.ice_um is None:
             raise InputError("ice_width_invA", "there is no ice", "give -ice")
-        if not 1e-5 <= _number(said.ice_width_invA) <= 1:
-            raise InputError("ice_width_invA", f"{_number(said.ice_width_invA):g} is no width", "give 1e-5 to 1 (1/A)")
+        if not 1e-5 <= _number(said.ice_width_invA) <= 0.1:
+            raise InputError(
+                "ice_width_invA", f"{_number(said.ice_width_invA):g} is no width", "give 1e-5 to 0.1 (1/A)"
+            )
 
 
 def _check_slab(field: str, slab: Amorphous | Incoherent, values: Sequence[Any]) -> None:

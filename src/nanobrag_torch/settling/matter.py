@@ -147,7 +147,7 @@ def _sample(said: PathConfig, inputs: Inputs) -> Sample | None:
     else:
         lengths = metres_from_mm(vector(said.sample_form_mm or (1.0, 1.0, 1.0)))
         body = Box(lengths) if said.sample_form == "box" else Ellipsoid(lengths)
-    places, shares = body.volume_points(points)
+    places, shares = body.volume_points(points, even=said.beam_form == "flat")
     if not len(places):
         raise InputError("path_points", f"none of {points} points lies in the mesh", "give more")
     beam = None
