@@ -63,7 +63,8 @@ def check_ranges(config: Config) -> None:
     Raises:
         InputError: with the configuration field.
     """
-    for part in (config.crystal, config.beam, config.detector, config.sampling, config.output):
+    parts = (config.crystal, config.beam, config.detector, config.sampling, config.output)
+    for part in (*parts, config.background, config.path):
         for field in fields(part):
             value, kind = getattr(part, field.name), str(field.type)
             if value is None:
