@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
+from nanobrag_torch.io.files import Opening, PathLike, whole_file
+from nanobrag_torch.io.reading import LARGEST_DATA, read_bytes, unpacked
 from nanobrag_torch.io.scene import THINNEST, Scene, ScenePanel, swung_back, unsaid_by_flat_headers
 from nanobrag_torch.units import um_from_metres, wavelength_from_energy
 
@@ -195,14 +196,14 @@ class CbfHeader:
 
 
 def read_cbf(path: PathLike) -> tuple[Counts, CbfHeader]:
-    """Counts [slow, fast] and header of a byte-offset compressed miniCBF.
+    """Counts [slow, fast] and header of a byte-offset compressed miniCBF, which may be gzipped.
 
     Raises:
         FileFormatError: missing, not CBF, another compression, cut short, or data that do not match their checksum.
     """
     from fabio.compression import decByteOffset
 
-    content = read_bytes(path)
+    content = unpacked(path, read_bytes(path), LARGEST_DATA)
     if not content.startswith(_MAGIC):
         raise FileFormatError(path, "line 1", "not a CBF file: expected `###CBF`")
     start = content.find(_START)

@@ -6,7 +6,6 @@ its place.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import PathLike, read_bytes
+from nanobrag_torch.io.reading import PathLike, read_json
 
 LIST = "ExperimentList"
 MODELS = ("beam", "detector", "goniometer", "scan", "crystal", "imageset")
@@ -194,20 +193,12 @@ def load_expt(path: PathLike) -> dict[str, Any]:
         FileFormatError: missing, not JSON, not an experiment list, no experiment, a reference to a model that is not
             there, or a value that does not fit.
     """
-    try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise FileFormatError(path, "", "not a text file, expected JSON") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise FileFormatError(path, where, f"not JSON, or cut short: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(path, "", "not JSON that an experiment list has: numbers too long or too deep") from error
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("__id__") != LIST:
         raise FileFormatError(path, "", f'not an experiment list of DIALS: expected "__id__": "{LIST}"')
     for where, problem in problems(content):
         raise FileFormatError(path, where, problem)
-    return content
+    return dict(content)
 
 
 def problems(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

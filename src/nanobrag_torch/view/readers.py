@@ -13,6 +13,7 @@ from nanobrag_torch.io.cbf import LEFT_OUT, NOT_RENDERED, read_cbf
 from nanobrag_torch.io.files import PathLike, read_bytes
 from nanobrag_torch.io.pgm import read_pgm
 from nanobrag_torch.io.raw import read_float_image
+from nanobrag_torch.io.reading import LARGEST_DATA, unpacked
 from nanobrag_torch.io.scene import Scene, SceneBeam
 from nanobrag_torch.io.smv import read_smv
 from nanobrag_torch.units import DEFAULT_FLUENCE
@@ -49,7 +50,7 @@ def read_pictures(path: PathLike, hints: Hints | None = None) -> list[Picture]:
         InputError: the size of a file without header is not known, or there is no such frame.
     """
     hints = hints or Hints()
-    start = read_bytes(path)[:16]
+    start = unpacked(path, read_bytes(path), LARGEST_DATA)[:16]
     if start.startswith(b"\x89HDF"):
         return _nexus(path, hints)
     if start.startswith(b"###CBF"):
