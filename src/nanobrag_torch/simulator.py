@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,17 @@ from nanobrag_torch.render import Way
 from nanobrag_torch.table_range import first_outside
 from nanobrag_torch.variants import check_variants, panel_variants
 
+DEVICES = ("cpu", "cuda")
+"""Types of torch devices that can render."""
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def _one_thread() -> None:
+    """A forked process has none of its parent's threads, for which native code would wait for ever."""
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_one_thread)
 
 
 class Simulator:
@@ -188,8 +199,13 @@ def _device(device: torch.device | str | None) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise BackendUnavailable(str(device), "is not a torch device; use cpu or cuda") from error
+    if chosen.type not in DEVICES:
+        raise BackendUnavailable(str(device), f"cannot render; use {' or '.join(DEVICES)}")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailable(str(device), "torch finds no CUDA device here; use -device cpu")
+    count = torch.cuda.device_count() if chosen.type == "cuda" else 1
+    if chosen.index is not None and not 0 <= chosen.index < count:
+        raise BackendUnavailable(str(device), f"there is no such device, only {count}, counted from 0")
     return chosen
 
 

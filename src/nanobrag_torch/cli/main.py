@@ -116,6 +116,8 @@ def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
     inputs = read(config, flags, files)
     for note in parsed.notes:
         complain(note)
+    if config.output.quiet and inputs.grid_from_dump and config.crystal.dump_file is None:
+        complain(f"warning: the structure factors come from {inputs.grid_file} in this folder; name it with -dump")
     with threads(config.output.threads), warnings_as_lines(say):
         _render_and_write(config, inputs, flags, say)
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nanobrag_torch.cli.flags import FLAGS, NEVER_EXISTED, Flag
+from nanobrag_torch.cli.flags.continued import meaning_elsewhere, said_of
 from nanobrag_torch.cli.flags.words import is_number, looks_like_flag
 from nanobrag_torch.config import (
     BackgroundConfig,
@@ -23,7 +24,7 @@ from nanobrag_torch.config import (
     PathConfig,
     SamplingConfig,
 )
-from nanobrag_torch.errors import InputError
+from nanobrag_torch.errors import FileFormatError, InputError
 
 _PARTS: dict[str, type[Any]] = {
     "crystal": CrystalConfig,
@@ -36,6 +37,9 @@ _PARTS: dict[str, type[Any]] = {
 }
 _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 """What holds for every command line, and only there (specs: deviations D58, D62)."""
+
+LONGEST_FLAG = 40
+"""Letters of an unknown word that are compared with the flags."""
 
 _WITH_PANELS = ("panels", "pivot", "curved", "point_pixel")
 """Detector fields that go together with panels."""
@@ -120,8 +124,11 @@ def find_flag(word: str) -> Flag | None:
 def nearest(word: str) -> str:
     """Advice that names the known spelling closest to an unknown word."""
     spellings = [*_EXACT, *_PREFIX]
-    found = difflib.get_close_matches("-" + word.lstrip("-"), spellings, n=1, cutoff=0.6)
-    return f"did you mean {found[0]}?" if found else "see --help for all flags"
+    bare_word = word.lstrip("-")
+    found = difflib.get_close_matches(bare_word[:LONGEST_FLAG], [s[1:] for s in spellings], n=1, cutoff=0.6)
+    if not found or (len(bare_word) < 6 and bare_word[:1].lower() != found[0][:1].lower()):
+        return "see --help for all flags"
+    return f"did you mean -{found[0]}?"
 
 
 def bare(name: str) -> str:
@@ -164,6 +171,9 @@ def _uses(argv: Sequence[str]) -> Sequence[_Use]:
 
 
 def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
+    elsewhere = None if _stem(word) == word else meaning_elsewhere(word)
+    if elsewhere is not None:
+        raise InputError(word, f"means {elsewhere[0]} in other programs", f"write {elsewhere[1]}")
     takes = flag.takes
     count = takes.count(rest)
     words = tuple(rest[:count])
@@ -182,7 +192,13 @@ def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
         values["detector.convention"] = flag.convention
     if flag.pivot:
         values["detector.pivot"] = flag.pivot
-    return _Use(word, flag, words, values)
+    return _Use(word, flag, words, values, said_of(word, _stem(word)))
+
+
+def _stem(word: str) -> str:
+    """The spelling, without its star, that a word matches."""
+    word = word[1:] if word.startswith("--") else word
+    return word if word in _EXACT else max((prefix for prefix in _PREFIX if word.startswith(prefix)), key=len)
 
 
 def _added(said: Mapping[str, Any], use: _Use) -> dict[str, Any]:
@@ -202,16 +218,20 @@ def _stray(word: str, before: _Use | None) -> InputError:
 
 def _header(path: str, kind: str, notes: list[str]) -> dict[str, Any]:
     """{`component.field`: value} of a header; two-theta has no effect (specs: io_formats 6, deviations D36)."""
-    if kind == "expt":
-        from nanobrag_torch.io.expt import config_fields, read_expt
+    try:
+        if kind == "expt":
+            from nanobrag_torch.io.expt import config_fields, read_expt
 
-        return config_fields(read_expt(path))
-    from nanobrag_torch.io.smv import read_smv_header
+            return config_fields(read_expt(path))
+        from nanobrag_torch.io.smv import read_smv_header
 
-    facts = read_smv_header(path)
+        facts = read_smv_header(path)
+        values = facts.values(kind)
+    except FileFormatError as error:
+        raise error.behind(f"-{kind}") from error
     if facts.twotheta:
         notes.append(f"warning: {path}: TWOTHETA={facts.twotheta:g} of the header has no effect; give -twotheta")
-    return {f"{_PART_OF[name]}.{name}": value for name, value in facts.values(kind).items()}
+    return {f"{_PART_OF[name]}.{name}": value for name, value in values.items()}
 
 
 def _drop_beaten_distance(said: dict[str, Any], spelt: dict[str, str]) -> None:

@@ -31,8 +31,13 @@ def check_writable(path: PathLike, field: str = "") -> None:
     Raises:
         InputError: names `field` (a flag) and the path: no such folder, no permission, or a folder itself.
     """
-    target = Path(os.path.realpath(path))
     problem = ""
+    try:
+        target = Path(os.path.realpath(path))
+        target.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(field or str(path), f"{path} cannot be written: {reason}", "choose another name") from error
     if target.is_dir():
         problem = "is a folder"
     elif not target.parent.is_dir():

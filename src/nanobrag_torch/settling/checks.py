@@ -27,6 +27,8 @@ from nanobrag_torch.units import metres_from_mm
 LARGEST_COUNT = 2**31 - 1
 LARGEST_SEED = 2147483646
 LARGEST_THREADS = 256
+MOST_SOURCES = 200_000
+"""Sources that can be made; of each a direction is worked out one by one."""
 SHAPES = ("square", "round", "gauss", "tophat")
 DTYPES = ("float64", "float32")
 PHYSICS = ("nanobragg", "exact")
@@ -174,6 +176,9 @@ def _check_crystal(said: CrystalConfig) -> None:
     if said.orientation_matrix is not None:
         _check_matrix(said.orientation_matrix)
     if not _has_amplitudes(said):
+        if said.use_dump and said.dump_file is not None:
+            problem = f"{said.dump_file} is not there, and nothing else gives structure factors"
+            raise InputError("dump_file", problem, "name a dump that exists, or give -hkl or -default_F")
         raise UsageError("hkl_file", "the structure factors are missing", "give a table, or a default amplitude")
 
 
@@ -249,6 +254,11 @@ def _check_beam(said: BeamConfig) -> None:
         sources = horizontal.count * vertical.count * spectrum.count
         names = ("hdiv_steps", "vdiv_steps", "dispersion_steps")
         counts = (horizontal.count, vertical.count, spectrum.count)
+        if sources > MOST_SOURCES:
+            problem = f"{horizontal.count} x {vertical.count} x {spectrum.count} sources are too many"
+            raise InputError(
+                names[counts.index(max(counts))], problem, f"give at most {MOST_SOURCES}, or a source file"
+            )
         _check_memory(names[counts.index(max(counts))], f"{sources} sources", sources * BYTES_PER_SOURCE)
 
 
