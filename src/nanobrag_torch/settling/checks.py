@@ -254,12 +254,12 @@ def _check_beam(said: BeamConfig) -> None:
         sources = horizontal.count * vertical.count * spectrum.count
         names = ("hdiv_steps", "vdiv_steps", "dispersion_steps")
         counts = (horizontal.count, vertical.count, spectrum.count)
+        _check_memory(names[counts.index(max(counts))], f"{sources} sources", sources * BYTES_PER_SOURCE)
         if sources > MOST_SOURCES:
             problem = f"{horizontal.count} x {vertical.count} x {spectrum.count} sources are too many"
             raise InputError(
                 names[counts.index(max(counts))], problem, f"give at most {MOST_SOURCES}, or a source file"
             )
-        _check_memory(names[counts.index(max(counts))], f"{sources} sources", sources * BYTES_PER_SOURCE)
 
 
 def _float(value: Any) -> float | None:
