@@ -87,12 +87,13 @@ def panel_jacobian(
         listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
         return _plain_jacobian(place, numbers, panel_index, listed, way)
     factors, slopes = _factors(place, numbers)
+    factors, slopes = factors.to(way.device), slopes.to(way.device)
     packed = pack_scene(scene, DOUBLE)
 
     def tensors(values: Tensor) -> tuple[Tensor, ...]:
         return pack_scene(pixel_scene(place(values), panel_index), DOUBLE).tensors
 
-    tangents = [t.movedim(-1, 0).contiguous() for t in columns(tensors, numbers)]
+    tangents = [t.movedim(-1, 0).to(way.device).contiguous() for t in columns(tensors, numbers)]
     found = pixel_sum_jvp(scene, pixels, tangents, backend=way.backend, packed=packed)
     values, derivatives = factors[0] * found.total, factors[0] * found.by_total
     derivatives.addr_(found.total, slopes[0])

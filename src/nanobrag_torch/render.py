@@ -273,7 +273,7 @@ def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, wa
     differentiated = experiment.beam.fluence.requires_grad or forward_mode.active()
     direct = scene.background == "none" and not differentiated
     scale = float(common_scale(experiment)) if direct else 1.0
-    parts, angles = [], torch.zeros((), dtype=torch.float64)
+    parts, angles = [], torch.zeros((), dtype=torch.float64, device=way.device)
     step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)
     packed = pack_scene(scene, way.dtype)
     for start in range(0, max(len(pixels), 1), step):

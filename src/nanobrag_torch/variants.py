@@ -61,9 +61,12 @@ def panel_variants(
     panel = experiment.detector.panels[panel_index]
     span = [0, panel.pixels_s * panel.pixels_f] if pixels is None else [0, len(pixels)]
     packed, factors = _settled_together(experiment, variants, panel_index, way.dtype)
+    packed = packed.to(way.device)
+    factors = factors.to(way.device)
+    pixels = None if pixels is None else pixels.to(way.device)
     has_background = packed.has_background
     direct = not has_background and not factors.requires_grad
-    scales = factors[:, 0].contiguous() if direct else torch.ones(count, dtype=DOUBLE)
+    scales = factors[:, 0].contiguous() if direct else factors.new_ones(count)
     single = direct and way.out_dtype == torch.float32
     total, background = op.pixel_sum_many(*packed.tensors, pixels, span, packed.config, scales, single, has_background)
     if direct:

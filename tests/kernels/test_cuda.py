@@ -1,6 +1,4 @@
-import os
-import subprocess
-import sys
+import io
 from importlib.util import find_spec
 
 import pytest
@@ -8,73 +6,67 @@ import torch
 
 from nanobrag_torch.errors import BackendUnavailable
 from nanobrag_torch.kernels import cuda
+from nanobrag_torch.kernels.card import Question
 
-PROGRAM = """
-import importlib.util, sys
-import torch
-from nanobrag_torch.kernels import cuda, packing
-from nanobrag_torch.kernels.problem import LatticeProblem
-from nanobrag_torch.kernels.structure_factors import StructureFactors
+PLAIN = (0, 1, 0, 0, 9, 9, 9, -4, -4, -4, 1, 1, 1, 1, 1, 64, 0, 0, 0, 1, 0, 0, 0, 0, 0)
 
-spec = importlib.util.spec_from_file_location("cases", sys.argv[1])
-cases = importlib.util.module_from_spec(spec)
-sys.modules["cases"] = cases
-spec.loader.exec_module(cases)
-
-worst = {"value": 0.0, "single": 0.0, "gradient": 0.0}
-for shape in ("square", "round", "gauss", "tophat"):
-    for lookup in ("constant", "nearest", "tricubic") if shape == "square" else ("nearest",):
-        for radius in ("nanobragg", "exact") if shape in ("gauss", "tophat") else ("nanobragg",):
-            case = cases.build_lattice_case(shape, lookup, radius, points=9, orientations=2).tracked()
-            v = case.leaves
-            table = StructureFactors(None if lookup == "constant" else v["F"], (-4, -5, -4), v["default_F"])
-            lattices = [LatticeProblem(table, shape, v["reciprocal"], v["fudge"], lookup == "tricubic", radius, dtype)
-                        for dtype in (torch.float64, torch.float32)]
-            packed = [packing.lattice_parameters(v["N"], lattices[0]), table.flat()]
-            tensors = [v["S"].detach(), v["A"].detach(), packed[0].detach(), packed[1].detach()]
-            configs = [packing.lattice_config(p, 2) for p in lattices]
-            reference = case("reference")
-            size = reference.detach().norm()
-            found = cuda.lattice_sum(*tensors, configs[0])
-            worst["value"] = max(worst["value"], ((found - reference).norm() / size).item())
-            found = cuda.lattice_sum(*tensors, configs[1])
-            worst["single"] = max(worst["single"], ((found - reference).norm() / size).item())
-            weight = torch.linspace(-1, 1.7, 9, dtype=torch.float64)
-            leaves = (v["S"], v["A"], *packed)
-            expected = torch.autograd.grad((case("reference") * weight).sum(),
-                                           [v[n] for n in ("S", "A", "N", "fudge", "reciprocal", "F", "default_F")],
-                                           allow_unused=True)
-            by = cuda.lattice_sum_vjp(weight, *tensors, configs[0], (True, True))
-            chained = torch.autograd.grad(packed, [v[n] for n in ("N", "fudge", "reciprocal", "F", "default_F")],
-                                          by[2:], allow_unused=True)
-            for a, b in zip((*by[:2], *chained), expected, strict=True):
-                if b is None or not b.any():
-                    assert a is None or not a.any()
-                else:
-                    worst["gradient"] = max(worst["gradient"], ((a - b).norm() / b.norm()).item())
-print(worst)
-assert worst["value"] < 1e-10 and worst["single"] < 2e-6 and worst["gradient"] < 1e-8
-"""
+has_compiler = find_spec("cuda") is not None and find_spec("cuda.core") is not None
+needs_compiler = pytest.mark.skipif(not has_compiler, reason="cuda-core is not installed")
 
 
 def test_it_says_why_it_cannot_serve(lattice_case):
     assert "cpu" in cuda.why_not(torch.device("cpu"), torch.float64, "square", False)
+    assert "shape" in cuda.why_not(torch.device("cuda"), torch.float64, "cube", False)
     with pytest.raises(BackendUnavailable, match="CUDA"):
         lattice_case("square", "constant")("cuda")
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
-def test_programs_agree_with_the_reference_in_the_interpreter(tmp_path, request):
-    """Every shape, lookup and radius, values and gradients, without a card."""
-    path = tmp_path / "interpreted.py"
-    path.write_text(PROGRAM)
-    cases = request.path.parent / "conftest.py"
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run(
-        [sys.executable, str(path), str(cases)],
-        env=environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
+@pytest.mark.skipif(has_compiler, reason="cuda-core is installed")
+def test_it_says_what_is_missing():
+    assert "nanobrag_torch[cuda]" in cuda.why_not(torch.device("cuda"), torch.float64, "square", False)
+
+
+def test_a_program_is_specialised_to_its_scene():
+    plain = dict(cuda.macros(Question("SUM", PLAIN), (9, 0)))
+    assert plain["FIXED_SIMPLE"] == plain["FIXED_ONE_TERM"] == "1"
+    assert "PAIRS" not in plain
+    assert dict(cuda.macros(Question("SUM", PLAIN), (8, 9)))["PAIRS"] == "1"
+    sensor = dict(cuda.macros(Question("SUM", (*PLAIN[:18], 1, *PLAIN[19:])), (9, 0)))
+    assert (sensor["FIXED_SIMPLE"], sensor["FIXED_ONE_TERM"], sensor["FIXED_HAS_SENSOR"]) == ("0", "1", "1")
+    two_sources = dict(cuda.macros(Question("SUM", (*PLAIN[:12], 2, *PLAIN[13:])), (9, 0)))
+    assert two_sources["FIXED_ONE_TERM"] == "0"
+    alone = dict(cuda.macros(Question("LATTICE_SUM", PLAIN[:12]), (9, 0)))
+    assert (alone["FIXED_SIMPLE"], alone["FIXED_BACKGROUND"]) == ("0", "0")
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_program_compiles_without_a_card_and_spills_nothing():
+    log = io.StringIO()
+    program = cuda.compiled(Question("LATTICE_SUM", PLAIN[:12]), (9, 0), log=log)
+    assert program[:4] == b"\x7fELF"
+    assert "0 bytes spill stores, 0 bytes spill loads" in log.getvalue()
+
+
+@needs_compiler
+def test_a_refusal_of_the_compiler_is_one_sentence():
+    with pytest.raises(BackendUnavailable, match="NVRTC did not compile the kernels") as caught:
+        cuda.compiled(Question("LATTICE_SUM", PLAIN[:12]), (3, 0))
+    assert "\n" not in str(caught.value)
+
+
+@needs_compiler
+def test_programs_are_kept_by_what_they_were_compiled_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = []
+    monkeypatch.setattr(cuda, "compiled", lambda question, capability, say: made.append(question) or b"program")
+    question = Question("SUM", PLAIN)
+    assert cuda._from_cache(question, (9, 0)) == cuda._from_cache(question, (9, 0)) == b"program"
+    assert len(made) == 1
+    cuda._from_cache(question, (8, 0))
+    cuda._from_cache(Question("SUM", (*PLAIN[:10], 50, *PLAIN[11:])), (9, 0))  # more orientations: the same program
+    assert len(made) == 2
+    assert [path.suffix for path in cuda.cache_folder().iterdir()] == [".cubin", ".cubin"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -11,6 +11,7 @@ than a second, in a program whose image takes a fraction of one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -88,11 +89,11 @@ lattice_sum_vjp = _define(
 torch.library.register_autograd("nanobrag::lattice_sum", _lattice_backward, setup_context=_keep_lattice, lib=_LIBRARY)
 
 
-def _pixel_sum(*given: Any) -> tuple[Tensor, ...]:
+def _pixel_sum(kernels: Any, *given: Any) -> tuple[Tensor, ...]:
     scene, (pixels, span, config, scale, *wishes) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
     alone = tuple(tensor[None] for tensor in scene)
     scales = torch.tensor([scale], dtype=torch.float64)
-    return tuple(t[0] for t in cpu.pixel_sum(pixels, tuple(span), alone, config, (scales, *wishes)))
+    return tuple(t[0] for t in kernels.pixel_sum(pixels, tuple(span), alone, config, (scales, *wishes)))
 
 
 def _fake_pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,10 +103,11 @@ def _fake_pixel_sum(*given: Any) -> tuple[Tensor, Tensor, Tensor]:
     return total, background, geometry.new_empty(span[1] if wants_angle else 0)
 
 
-def _pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+def _pixel_sum_vjp(kernels: Any, by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
     scene, (pixels, span, config, scale, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
     grads = (by_total, by_background if len(by_background) else None, scale)
-    return cpu.pixel_sum_vjp(grads, pixels, tuple(span), scene, config, tuple(wants))
+    found: tuple[Tensor, ...] = kernels.pixel_sum_vjp(grads, pixels, tuple(span), scene, config, tuple(wants))
+    return found
 
 
 def _fake_pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
@@ -115,10 +117,11 @@ def _fake_pixel_sum_vjp(by_total: Tensor, by_background: Tensor, *given: Any) ->
     return (*(tensor.new_empty(tensor.shape) for tensor in whole), by_lattice, by_table)
 
 
-def _pixel_sum_jvp(*given: Any) -> tuple[Tensor, ...]:
+def _pixel_sum_jvp(kernels: Any, *given: Any) -> tuple[Tensor, ...]:
     scene, tangents = given[:SCENE_TENSORS], given[SCENE_TENSORS : 2 * SCENE_TENSORS]
     pixels, span, config, wants_background = given[2 * SCENE_TENSORS :]
-    return cpu.pixel_sum_jvp(tangents, pixels, tuple(span), scene, config, wants_background)
+    found: tuple[Tensor, ...] = kernels.pixel_sum_jvp(tangents, pixels, tuple(span), scene, config, wants_background)
+    return found
 
 
 def _fake_pixel_sum_jvp(*given: Any) -> tuple[Tensor, ...]:
@@ -158,7 +161,8 @@ pixel_sum = _define(
     f"{_SCENE}, {_WHERE}, float scale, bool single, bool wants_background, bool wants_angle",
     3,
     _fake_pixel_sum,
-    CPU=_pixel_sum,
+    CPU=partial(_pixel_sum, cpu),
+    CUDA=partial(_pixel_sum, cuda),
 )
 """Total, background and solid angle [P]; the last two empty unless wanted."""
 
@@ -167,7 +171,8 @@ pixel_sum_vjp = _define(
     f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, float scale, bool[] wants",
     5,
     _fake_pixel_sum_vjp,
-    CPU=_pixel_sum_vjp,
+    CPU=partial(_pixel_sum_vjp, cpu),
+    CUDA=partial(_pixel_sum_vjp, cuda),
 )
 """Gradients by geometry, sources, A, and as far as they are wanted lattice and table (else empty)."""
 
@@ -179,7 +184,8 @@ pixel_sum_jvp = _define(
     "bool wants_background",
     4,
     _fake_pixel_sum_jvp,
-    CPU=_pixel_sum_jvp,
+    CPU=partial(_pixel_sum_jvp, cpu),
+    CUDA=partial(_pixel_sum_jvp, cuda),
 )
 """Total and background [P], and their derivatives [P, K] in K directions [K, ...] of the scene's tensors."""
 
@@ -188,10 +194,11 @@ for _name in ("lattice_sum_vjp", "pixel_sum_vjp", "pixel_sum_jvp"):
     torch.library.register_autograd(f"nanobrag::{_name}", _no_second_derivative, lib=_LIBRARY)
 
 
-def _pixel_sum_many(*given: Any) -> tuple[Tensor, Tensor]:
+def _pixel_sum_many(kernels: Any, *given: Any) -> tuple[Tensor, Tensor]:
     scene, (pixels, span, config, scales, single, wants_background) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
     output = (scales, single, wants_background, False)
-    return cpu.pixel_sum(pixels, tuple(span), scene, config, output)[:2]
+    total, background, _ = kernels.pixel_sum(pixels, tuple(span), scene, config, output)
+    return total, background
 
 
 def _fake_pixel_sum_many(*given: Any) -> tuple[Tensor, Tensor]:
@@ -200,7 +207,7 @@ def _fake_pixel_sum_many(*given: Any) -> tuple[Tensor, Tensor]:
     return total, geometry.new_empty((len(scales), span[1] if wants_background else 0))
 
 
-def _pixel_sum_many_vjp(by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
+def _pixel_sum_many_vjp(kernels: Any, by_total: Tensor, by_background: Tensor, *given: Any) -> tuple[Tensor, ...]:
     """One variant after another, each on all threads; what the variants share collects from all."""
     scene, (pixels, span, config, scales, wants) = given[:SCENE_TENSORS], given[SCENE_TENSORS:]
     shapes = (*(tensor.shape for tensor in scene[:3]), scene[3].shape, scene[4].shape)
@@ -211,7 +218,7 @@ def _pixel_sum_many_vjp(by_total: Tensor, by_background: Tensor, *given: Any) ->
     for variant, scale in enumerate(scales.tolist()):
         own = tuple(tensor[variant if len(tensor) > 1 else 0] for tensor in scene)
         grads = (by_total[variant], by_background[variant] if by_background.numel() else None, scale)
-        found = cpu.pixel_sum_vjp(grads, pixels, tuple(span), own, config, tuple(wants))
+        found = kernels.pixel_sum_vjp(grads, pixels, tuple(span), own, config, tuple(wants))
         for place, part, want in zip(out, found, wanted, strict=True):
             if want:
                 place[variant if len(place) > 1 else 0] += part
@@ -240,7 +247,8 @@ pixel_sum_many = _define(
     f"{_SCENE}, {_WHERE}, Tensor scales, bool single, bool wants_background",
     2,
     _fake_pixel_sum_many,
-    CPU=_pixel_sum_many,
+    CPU=partial(_pixel_sum_many, cpu),
+    CUDA=partial(_pixel_sum_many, cuda),
 )
 """Total and background [B, P] of B variants of a scene, whose tensors have a first axis of B, or of 1 if shared."""
 
@@ -249,7 +257,8 @@ pixel_sum_many_vjp = _define(
     f"Tensor by_total, Tensor by_background, {_SCENE}, {_WHERE}, Tensor scales, bool[] wants",
     5,
     _fake_pixel_sum_many_vjp,
-    CPU=_pixel_sum_many_vjp,
+    CPU=partial(_pixel_sum_many_vjp, cpu),
+    CUDA=partial(_pixel_sum_many_vjp, cuda),
 )
 """Gradients by the tensors of all variants; lattice and table as far as they are wanted (else empty)."""
 

@@ -43,6 +43,11 @@ class PackedScene(NamedTuple):
     config: list[int]
     has_background: bool
 
+    def to(self, device: torch.device) -> PackedScene:
+        """The packed scene on another device."""
+        geometry, sources, A, lattice, table = (tensor.to(device) for tensor in self.tensors)
+        return self._replace(tensors=(geometry, sources, A, lattice, table))
+
 
 def pack_scene(scene: PixelScene, dtype: torch.dtype) -> PackedScene:
     """Put a scene together, for double precision or, from the fractions of h on, single.
@@ -106,6 +111,7 @@ def scene_config(scene: PixelScene, dtype: torch.dtype) -> list[int]:
         int(scene.per_term_polar),
         int(scene.per_term_thick),
         BACKGROUNDS[scene.background],
+        int(scene.dmin > 0.0),
     ]
 
 

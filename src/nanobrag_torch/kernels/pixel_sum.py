@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import BackendUnavailable, InputError
-from nanobrag_torch.kernels import cpu, forward_mode, op
+from nanobrag_torch.kernels import cpu, cuda, forward_mode, op
 from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 
@@ -26,11 +26,20 @@ class Sums(NamedTuple):
     solid_angle: Tensor | None
 
 
+KERNELS: dict[str, Any] = {"cpu": cpu, "cuda": cuda}
+"""The implementations, by the device type that they compute on."""
+
+
 def why_not(scene: PixelScene, *, dtype: torch.dtype = torch.float64, backend: str | None = None) -> str | None:
     """Why the fused kernel cannot serve this scene, in one sentence, or `None`; then the plain path serves."""
-    if backend not in (None, "cpu"):
-        return f"the fused sum exists for the backend cpu, and {backend} was asked for; the plain path serves it"
-    return cpu.why_not(scene.origin.device, dtype, scene.shape, scene.interpolate)
+    device = scene.origin.device
+    if backend not in (None, *KERNELS):
+        return f"the fused sum exists for the backends cpu and cuda, and {backend} was asked for; the plain path serves"
+    name = device.type if backend is None else backend
+    if name not in KERNELS:
+        return f"there is no fused sum for {device}; the plain path serves it"
+    reason: str | None = KERNELS[name].why_not(device, dtype, scene.shape, scene.interpolate)
+    return reason
 
 
 def pixel_sum(
@@ -54,7 +63,7 @@ def pixel_sum(
         scene: one panel, the sources, the crystal.
         pixels: [P] int64 indices slow · pixels_f + fast, or a contiguous `range` of them.
         dtype: float64, or float32 from the fractions of h on.
-        backend: `cpu` or `None`.
+        backend: `cpu`, `cuda` or `None`.
         want_solid_angle: whether to sum the solid angles.
         out_dtype: of the total: float64, or float32 (rounded once, after `scale`).
         scale: a constant factor on the total.

@@ -11,7 +11,7 @@ struct scene {
     const double *sources;  /* [Q, SOURCE_LENGTH] */
     int64_t source_count, layers, oversample, pixels_f;
     int curvature, point_pixel, has_sensor, polarized;
-    int per_term_omega, per_term_polar, per_term_thick, background;
+    int per_term_omega, per_term_polar, per_term_thick, background, has_dmin;
 };
 
 INLINE struct scene scene_of(const struct scene_inputs *in) {
@@ -24,14 +24,15 @@ INLINE struct scene scene_of(const struct scene_inputs *in) {
     s.layers = c[LAYERS];
     s.oversample = c[OVERSAMPLE];
     s.pixels_f = c[PIXELS_F];
-    s.curvature = (int)c[CURVATURE];
-    s.point_pixel = (int)c[POINT_PIXEL];
-    s.has_sensor = (int)c[HAS_SENSOR];
-    s.polarized = (int)c[POLARIZED];
-    s.per_term_omega = (int)c[PER_TERM_OMEGA];
-    s.per_term_polar = (int)c[PER_TERM_POLAR];
-    s.per_term_thick = (int)c[PER_TERM_THICK];
-    s.background = (int)c[BACKGROUND];
+    s.curvature = CHOICE(c, CURVATURE);
+    s.point_pixel = CHOICE(c, POINT_PIXEL);
+    s.has_sensor = CHOICE(c, HAS_SENSOR);
+    s.polarized = CHOICE(c, POLARIZED);
+    s.per_term_omega = CHOICE(c, PER_TERM_OMEGA);
+    s.per_term_polar = CHOICE(c, PER_TERM_POLAR);
+    s.per_term_thick = CHOICE(c, PER_TERM_THICK);
+    s.background = CHOICE(c, BACKGROUND);
+    s.has_dmin = CHOICE(c, HAS_DMIN);
     return s;
 }
 
@@ -42,7 +43,7 @@ struct pixels {
 
 INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, int64_t first, struct pixels *out) {
     double index[LANES];
-    const double by_row = 1.0 / (double)s->pixels_f, row = (double)s->pixels_f;
+    const double by_row = RATIO(1.0, (double)s->pixels_f), row = (double)s->pixels_f;
     const int64_t at = in->first + first, column = at % s->pixels_f;
     if (!in->pixels && first + LANES <= in->count && column + LANES <= s->pixels_f) { /* a piece of one row */
         const double slow = (double)(at / s->pixels_f), fast = (double)column;
@@ -110,9 +111,9 @@ INLINE struct vector position(int curvature, const double *g, double f, double s
     *sinc = 1.0;
     if (curvature == CURVED_EXACT) {
         double u = f - g[BEAM_CENTRE], v = s - g[BEAM_CENTRE + 1], radius = fabs(g[DISTANCE]), sine, along;
-        double rho = sqrt(u * u + v * v) / radius, safe = rho > 1e-9 ? rho : 1.0;
+        double rho = RATIO(ROOT(u * u + v * v), radius), safe = rho > 1e-9 ? rho : 1.0;
         sine_cosine(rho, &sine, &along);
-        *sinc = rho > 1e-9 ? sine / safe : 1.0;
+        *sinc = rho > 1e-9 ? RATIO(sine, safe) : 1.0;
         along *= radius, u *= *sinc, v *= *sinc;
         P.x = along * beam.x + u * first.x + v * second.x;
         P.y = along * beam.y + u * first.y + v * second.y;
@@ -123,7 +124,7 @@ INLINE struct vector position(int curvature, const double *g, double f, double s
     P.y = f * fast.y + s * slow.y + depth * normal.y + origin.y;
     P.z = f * fast.z + s * slow.z + depth * normal.z + origin.z;
     if (curvature == CURVED_NANOBRAGG) {
-        const double d = g[DISTANCE], by_slow = P.y / d, by_fast = P.z / d;
+        const double d = g[DISTANCE], by_slow = RATIO(P.y, d), by_fast = RATIO(P.z, d);
         P.x = d * beam.x, P.y = d * beam.y, P.z = d * beam.z;
         P = rotate(rotate(P, slow, by_slow), fast, by_fast);
     }
@@ -132,9 +133,8 @@ INLINE struct vector position(int curvature, const double *g, double f, double s
 
 INLINE void sub_pixel_of(int curvature, const struct scene *scene, const struct pixels *restrict pixels, double layer,
                          double sub_slow, double sub_fast, struct sub_pixel *restrict out) {
-    double g[GEOMETRY_LENGTH];
-    memcpy(g, scene->geometry, sizeof g);
-    const double n = (double)scene->oversample, size = g[PIXEL_SIZE] / n, half = 0.5 * size;
+    LOCAL(g, scene->geometry, GEOMETRY_LENGTH)
+    const double n = (double)scene->oversample, size = RATIO(g[PIXEL_SIZE], n), half = 0.5 * size;
     const double area = g[PIXEL_SIZE] * g[PIXEL_SIZE], absorption = g[LAYER_STEP] * g[ATTENUATION];
     const int point_pixel = scene->point_pixel, has_sensor = scene->has_sensor;
     SIMD for (int lane = 0; lane < LANES; lane++) {
@@ -155,7 +155,7 @@ INLINE void sub_pixel_of(int curvature, const struct scene *scene, const struct 
     if (!has_sensor) return;
     SIMD for (int lane = 0; lane < LANES; lane++) {
         double cosine_ = out->x[lane] * g[NORMAL] + out->y[lane] * g[NORMAL + 1] + out->z[lane] * g[NORMAL + 2];
-        double per_layer = curvature == CURVED_EXACT ? absorption : absorption / cosine_;
+        double per_layer = curvature == CURVED_EXACT ? absorption : RATIO(absorption, cosine_);
         out->kappa[lane] = exponential(-layer * per_layer) - exponential(-(layer + 1.0) * per_layer);
     }
 }
@@ -172,7 +172,7 @@ NOINLINE void sub_pixel(const struct scene *scene, const struct pixels *pixels, 
 /* Scattering vectors of one source, and 1 where the resolution limit keeps them, else 0. */
 INLINE void scatter(const struct scene *scene, const struct sub_pixel *restrict at, const double *source,
                     struct vectors *restrict S, double *restrict kept) {
-    const double by_wavelength = 1.0 / source[WAVELENGTH], dmin = scene->geometry[DMIN];
+    const double by_wavelength = RATIO(1.0, source[WAVELENGTH]), dmin = scene->geometry[DMIN];
     const double i = source[INCIDENT], j = source[INCIDENT + 1], k = source[INCIDENT + 2];
     SIMD for (int lane = 0; lane < LANES; lane++) {
         S->x[lane] = (at->x[lane] - i) * by_wavelength;
@@ -180,9 +180,9 @@ INLINE void scatter(const struct scene *scene, const struct sub_pixel *restrict 
         S->z[lane] = (at->z[lane] - k) * by_wavelength;
         kept[lane] = 1.0;
     }
-    if (!(dmin > 0.0)) return;
+    if (!scene->has_dmin) return;
     SIMD for (int lane = 0; lane < LANES; lane++) {
-        double length = sqrt(S->x[lane] * S->x[lane] + S->y[lane] * S->y[lane] + S->z[lane] * S->z[lane]);
+        double length = ROOT(S->x[lane] * S->x[lane] + S->y[lane] * S->y[lane] + S->z[lane] * S->z[lane]);
         kept[lane] = (length > 0.0) & (dmin * length > 1.0) ? 0.0 : 1.0;
     }
 }

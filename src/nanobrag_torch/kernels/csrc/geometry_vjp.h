@@ -1,17 +1,21 @@
 /* The adjoint of a panel's geometry for one block.
  *
- * Gradients by the geometry and the sources are collected in one of two ways: one sum over all lanes, at[index], for a
- * vector-Jacobian product; or, with `each`, one sum per lane, at[index * LANES + lane], from which directional
- * derivatives of every pixel are formed. `each` and the curvature are constants wherever these functions are used. */
+ * Gradients by the geometry and the sources are collected in one of two ways: one sum over all lanes, at[index]; or,
+ * where `each` is not TOTALS, one sum per lane, at[index * STRIDE + lane]. `each` and the curvature are constants
+ * wherever these functions are used. */
 #ifndef NANOBRAG_GEOMETRY_VJP_H
 #define NANOBRAG_GEOMETRY_VJP_H
 
 #include "geometry.h"
 
+/* How gradients are collected: over all lanes; one sum per lane, which a card adds up at the end; or one per lane and
+ * along directions, for directional derivatives of every pixel. */
+enum collecting { TOTALS, PER_LANE, ALONG };
+
 #define COLLECT(AT, INDEX, TOTAL, VALUE)                       \
     {                                                          \
         const double collected = (VALUE);                      \
-        if (each) (AT)[(INDEX) * LANES + lane] += collected;   \
+        if (each) (AT)[(INDEX) * STRIDE + lane] += collected;   \
         else (TOTAL) += collected;                             \
     }
 
@@ -63,7 +67,7 @@ INLINE void polarize_vjp(int each, const struct scene *scene, const struct sub_p
 /* From derivatives by the scattering vectors: those by the direction and by the source. */
 INLINE void scatter_vjp(int each, const struct vectors *restrict S, const struct vectors *restrict by_S,
                         const double *source, struct sub_pixel_turn *restrict turn, double *restrict by_source) {
-    const double by_wavelength = 1.0 / source[WAVELENGTH];
+    const double by_wavelength = RATIO(1.0, source[WAVELENGTH]);
     double ix = 0, iy = 0, iz = 0, wavelength = 0;
     REDUCE(+ : ix, iy, iz, wavelength)
     for (int lane = 0; lane < LANES; lane++) {
@@ -94,11 +98,11 @@ INLINE void capture_vjp(int each, int curvature, const double *g, const struct s
     for (int lane = 0; lane < LANES; lane++) {
         double x = at->x[lane], y = at->y[lane], z = at->z[lane];
         double rho = oblique ? x * g[NORMAL] + y * g[NORMAL + 1] + z * g[NORMAL + 2] : 1.0;
-        double a = step * mu / rho, before = exponential(-layer * a), after = exponential(-(layer + 1.0) * a);
+        double by_cosine = RATIO(1.0, rho), a = step * mu * by_cosine, before = exponential(-layer * a), after = exponential(-(layer + 1.0) * a);
         double by_a = turn->kappa[lane] * ((layer + 1.0) * after - layer * before);
-        double by_rho = oblique ? -by_a * a / rho : 0.0;
-        COLLECT(by_geometry, LAYER_STEP, by_step, by_a * mu / rho)
-        COLLECT(by_geometry, ATTENUATION, by_mu, by_a * step / rho)
+        double by_rho = oblique ? -by_a * a * by_cosine : 0.0;
+        COLLECT(by_geometry, LAYER_STEP, by_step, by_a * mu * by_cosine)
+        COLLECT(by_geometry, ATTENUATION, by_mu, by_a * step * by_cosine)
         COLLECT(by_geometry, NORMAL, nx, by_rho * x)
         COLLECT(by_geometry, NORMAL + 1, ny, by_rho * y)
         COLLECT(by_geometry, NORMAL + 2, nz, by_rho * z)
@@ -116,7 +120,7 @@ INLINE void capture_vjp(int each, int curvature, const double *g, const struct s
 INLINE void flat_vjp(int each, const double *g, double point, const struct sub_pixel *restrict at, double layer,
                      const struct sub_pixel_turn *restrict turn, double *restrict o) {
     const double depth = layer * g[LAYER_STEP], size = g[PIXEL_SIZE], close = g[CLOSE_DISTANCE];
-    const double by_power = point - 3.0, by_pixel = 1.0 / size;
+    const double by_power = point - 3.0, by_pixel = RATIO(1.0, size);
     const double *f = g + FAST, *s = g + SLOW, *n = g + NORMAL;
     double px = 0, py = 0, pz = 0, fx = 0, fy = 0, fz = 0, sx = 0, sy = 0, sz = 0;
     double by_size = 0, by_close = 0, by_area = 0;
@@ -144,14 +148,14 @@ INLINE void flat_vjp(int each, const double *g, double point, const struct sub_p
             continue;
         }
         double by_fast = f[0] * dx + f[1] * dy + f[2] * dz, by_slow = s[0] * dx + s[1] * dy + s[2] * dz;
-        o[PIXEL_SIZE * LANES + lane] += own + (F * by_fast + D * by_slow) * by_pixel;
-        o[NORMAL * LANES + lane] += depth * dx;
-        o[(NORMAL + 1) * LANES + lane] += depth * dy;
-        o[(NORMAL + 2) * LANES + lane] += depth * dz;
-        o[LAYER_STEP * LANES + lane] += layer * (n[0] * dx + n[1] * dy + n[2] * dz);
+        o[PIXEL_SIZE * STRIDE + lane] += own + (F * by_fast + D * by_slow) * by_pixel;
+        o[NORMAL * STRIDE + lane] += depth * dx;
+        o[(NORMAL + 1) * STRIDE + lane] += depth * dy;
+        o[(NORMAL + 2) * STRIDE + lane] += depth * dz;
+        o[LAYER_STEP * STRIDE + lane] += layer * (n[0] * dx + n[1] * dy + n[2] * dz);
     }
     if (each) return;
-    by_size += (fx * f[0] + fy * f[1] + fz * f[2] + sx * s[0] + sy * s[1] + sz * s[2]) / size;
+    by_size += (fx * f[0] + fy * f[1] + fz * f[2] + sx * s[0] + sy * s[1] + sz * s[2]) * by_pixel;
     o[ORIGIN] += px, o[ORIGIN + 1] += py, o[ORIGIN + 2] += pz;
     o[FAST] += fx, o[FAST + 1] += fy, o[FAST + 2] += fz;
     o[SLOW] += sx, o[SLOW + 1] += sy, o[SLOW + 2] += sz;
@@ -162,7 +166,7 @@ INLINE void flat_vjp(int each, const double *g, double point, const struct sub_p
     o[POINT_AREA] += by_area;
 }
 
-#define ADD_LANE(INDEX, VALUE) o[(INDEX) * LANES + lane] += (VALUE);
+#define ADD_LANE(INDEX, VALUE) o[(INDEX) * STRIDE + lane] += (VALUE);
 #define ADD_LANES(INDEX, V) ADD_LANE(INDEX, (V).x) ADD_LANE((INDEX) + 1, (V).y) ADD_LANE((INDEX) + 2, (V).z)
 
 INLINE double dot(struct vector a, struct vector b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
@@ -202,16 +206,16 @@ INLINE void sphere_vjp(const double *g, double f, double s, struct vector by, do
     const struct vector beam = at_offset(g + BEAM), first = at_offset(g + SPHERE_FAST);
     const struct vector second = at_offset(g + SPHERE_SLOW);
     const double radius = fabs(g[DISTANCE]), u = f - g[BEAM_CENTRE], v = s - g[BEAM_CENTRE + 1];
-    const double square = (u * u + v * v) / (radius * radius), rho = sqrt(square);
+    const double by_square = RATIO(1.0, radius * radius), square = (u * u + v * v) * by_square, rho = ROOT(square);
     double sine, c;
     sine_cosine(rho, &sine, &c);
-    const double sinc = rho > 1e-9 ? sine / (rho > 1e-9 ? rho : 1.0) : 1.0;
+    const double sinc = rho > 1e-9 ? RATIO(sine, rho > 1e-9 ? rho : 1.0) : 1.0;
     /* (cos rho - sin rho/rho)/rho^2 cancels near 0, where its series is exact to rounding */
-    const double bend = square > 1e-3 ? (c - sinc) / (square > 1e-3 ? square : 1.0)
-                                      : -1.0 / 3.0 + square * (1.0 / 30.0 - square * (1.0 / 840.0 - square / 45360.0));
+    const double bend = square > 1e-3 ? RATIO(c - sinc, square > 1e-3 ? square : 1.0)
+                                      : -1.0 / 3.0 + square * (1.0 / 30.0 - square * (1.0 / 840.0 - square * (1.0 / 45360.0)));
     const double a1 = dot(by, first), a2 = dot(by, second), along = dot(by, beam);
     const double whole = by_sinc + u * a1 + v * a2;
-    const double q = (whole * bend - radius * along * sinc) / (radius * radius); /* derivative by rho, over rho R^2 */
+    const double q = (whole * bend - radius * along * sinc) * by_square; /* derivative by rho, over rho R^2 */
     *by_f = sinc * a1 + q * u;
     *by_s = sinc * a2 + q * v;
     ADD_LANES(BEAM, times(c * radius, by))
@@ -227,22 +231,22 @@ INLINE void bent_vjp(const double *g, double f, double s, double layer, struct v
                      double *restrict o, double *by_f, double *by_s) {
     const struct vector fast = at_offset(g + FAST), slow = at_offset(g + SLOW), normal = at_offset(g + NORMAL);
     const struct vector beam = at_offset(g + BEAM), origin = at_offset(g + ORIGIN);
-    const double d = g[DISTANCE], depth = layer * g[LAYER_STEP];
-    const double by_slow = (f * fast.y + s * slow.y + depth * normal.y + origin.y) / d;
-    const double by_fast = (f * fast.z + s * slow.z + depth * normal.z + origin.z) / d;
+    const double d = g[DISTANCE], by_d = RATIO(1.0, d), depth = layer * g[LAYER_STEP];
+    const double by_slow = (f * fast.y + s * slow.y + depth * normal.y + origin.y) * by_d;
+    const double by_fast = (f * fast.z + s * slow.z + depth * normal.z + origin.z) * by_d;
     struct vector by_fast_axis, by_slow_axis;
     double by_first, by_second;
     const struct vector start = times(d, beam), once = rotate(start, slow, by_slow);
     const struct vector back = rotate_vjp(once, fast, by_fast, by, &by_fast_axis, &by_second);
     const struct vector by_start = rotate_vjp(start, slow, by_slow, back, &by_slow_axis, &by_first);
-    const struct vector flat = {0.0, by_first / d, by_second / d}; /* by the flat position */
+    const struct vector flat = {0.0, by_first * by_d, by_second * by_d}; /* by the flat position */
     *by_f = dot(flat, fast);
     *by_s = dot(flat, slow);
     ADD_LANES(ORIGIN, flat)
     ADD_LANES(FAST, combine(1.0, by_fast_axis, f, flat, 0.0, flat))
     ADD_LANES(SLOW, combine(1.0, by_slow_axis, s, flat, 0.0, flat))
     ADD_LANES(BEAM, times(d, by_start))
-    ADD_LANE(DISTANCE, dot(beam, by_start) - (by_slow * by_first + by_fast * by_second) / d)
+    ADD_LANE(DISTANCE, dot(beam, by_start) - (by_slow * by_first + by_fast * by_second) * by_d)
     ADD_LANES(NORMAL, times(depth, flat))
     ADD_LANE(LAYER_STEP, layer * dot(flat, normal))
 }
@@ -250,7 +254,7 @@ INLINE void bent_vjp(const double *g, double f, double s, double layer, struct v
 /* A curved panel, one sum per lane. */
 INLINE void curved_vjp(int curvature, const double *g, double point, const struct sub_pixel *restrict at, double layer,
                        const struct sub_pixel_turn *restrict turn, double *restrict o) {
-    const double size = g[PIXEL_SIZE];
+    const double size = g[PIXEL_SIZE], by_pixel = RATIO(1.0, size);
     const int sphere = curvature == CURVED_EXACT;
     const double power = point > 0.0 || sphere ? 2.0 : 3.0;
     SIMD for (int lane = 0; lane < LANES; lane++) {
@@ -259,7 +263,7 @@ INLINE void curved_vjp(int curvature, const double *g, double point, const struc
         double along = x * dx + y * dy + z * dz + power * at->omega[lane] * by_omega;
         struct vector by = {(dx - x * along) * inverse, (dy - y * along) * inverse, (dz - z * along) * inverse};
         double f = at->f[lane], s = at->s[lane], square = inverse * inverse * by_omega, by_f, by_s;
-        double by_size = (1.0 - point) * 2.0 * at->omega[lane] * by_omega / size;
+        double by_size = (1.0 - point) * 2.0 * at->omega[lane] * by_omega * by_pixel;
         ADD_LANE(POINT_AREA, point * square)
         if (sphere) {
             sphere_vjp(g, f, s, by, (1.0 - point) * size * size * square, lane, o, &by_f, &by_s);
@@ -267,7 +271,7 @@ INLINE void curved_vjp(int curvature, const double *g, double point, const struc
             ADD_LANE(CLOSE_DISTANCE, (1.0 - point) * size * size * inverse * square)
             bent_vjp(g, f, s, layer, by, lane, o, &by_f, &by_s);
         }
-        ADD_LANE(PIXEL_SIZE, by_size + (f * by_f + s * by_s) / size)
+        ADD_LANE(PIXEL_SIZE, by_size + (f * by_f + s * by_s) * by_pixel)
     }
 }
 
@@ -279,17 +283,16 @@ INLINE void curved_panel_vjp(int each, int curvature, const double *g, double po
         curved_vjp(curvature, g, point, at, layer, turn, by_geometry);
         return;
     }
-    double lanes[GEOMETRY_LENGTH * LANES];
+    double lanes[GEOMETRY_LENGTH * STRIDE];
     memset(lanes, 0, sizeof lanes);
     curved_vjp(curvature, g, point, at, layer, turn, lanes);
     for (int i = 0; i < GEOMETRY_LENGTH; i++)
-        for (int lane = 0; lane < LANES; lane++) by_geometry[i] += lanes[i * LANES + lane];
+        for (int lane = 0; lane < LANES; lane++) by_geometry[i] += lanes[i * STRIDE + lane];
 }
 
 INLINE void panel_vjp(int each, const struct scene *scene, const struct sub_pixel *restrict at, int64_t layer,
                       struct sub_pixel_turn *restrict turn, double *restrict by_geometry) {
-    double g[GEOMETRY_LENGTH];
-    memcpy(g, scene->geometry, sizeof g);
+    LOCAL(g, scene->geometry, GEOMETRY_LENGTH)
     const double depth = (double)layer, point = scene->point_pixel ? 1.0 : 0.0;
     if (scene->has_sensor && scene->curvature == CURVED_EXACT)
         capture_vjp(each, CURVED_EXACT, g, at, depth, turn, by_geometry);
@@ -303,12 +306,12 @@ INLINE void panel_vjp(int each, const struct scene *scene, const struct sub_pixe
 /* From derivatives by one sub-pixel's direction, solid angle and capture fraction: those by the geometry (added to). */
 NOINLINE void sub_pixel_vjp_total(const struct scene *scene, const struct sub_pixel *at, int64_t layer,
                                   struct sub_pixel_turn *turn, double *by_geometry) {
-    panel_vjp(0, scene, at, layer, turn, by_geometry);
+    panel_vjp(TOTALS, scene, at, layer, turn, by_geometry);
 }
 
 NOINLINE void sub_pixel_vjp_each(const struct scene *scene, const struct sub_pixel *at, int64_t layer,
                                  struct sub_pixel_turn *turn, double *by_geometry) {
-    panel_vjp(1, scene, at, layer, turn, by_geometry);
+    panel_vjp(PER_LANE, scene, at, layer, turn, by_geometry);
 }
 
 INLINE void sub_pixel_vjp(int each, const struct scene *scene, const struct sub_pixel *at, int64_t layer,

@@ -3,6 +3,9 @@
 #define NANOBRAG_LATTICE_BLOCK_H
 
 #include "lookup.h"
+#ifdef PAIRS
+#include "pairs.h"
+#endif
 #include "shapes.h"
 
 /* Scattering vectors of a block (1/Angstrom). */
@@ -24,17 +27,17 @@ struct lattice {
 INLINE struct lattice lattice_of(const struct lattice_inputs *in) {
     struct lattice l;
     l.in = *in;
-    l.shape = (int)in->config[SHAPE];
-    l.lookup = (int)in->config[LOOKUP];
-    l.single = (int)in->config[SINGLE];
+    l.shape = CHOICE(in->config, SHAPE);
+    l.lookup = CHOICE(in->config, LOOKUP);
+    l.single = CHOICE(in->config, SINGLE);
     l.orientations = in->config[ORIENTATIONS];
-    l.numbers = shape_numbers(l.shape, (int)in->config[EXACT_RADIUS], in->lattice);
+    l.numbers = shape_numbers(l.shape, CHOICE(in->config, EXACT_RADIUS), in->lattice);
     l.numbersf = shape_numbersf(&l.numbers);
     l.grid = grid_of(in->config);
     l.common = 1.0;
     if (l.lookup == CONSTANT) {
-        const float *single = in->table;
-        const double *precise = in->table;
+        const float *single = (const float *)in->table;
+        const double *precise = (const double *)in->table;
         double F = l.single ? (double)single[l.grid.outside] : precise[l.grid.outside];
         l.common = F * F;
     }
@@ -64,7 +67,7 @@ INLINE void indices(const double *A, const struct vectors *restrict S, double (*
 /* Everything in double. */
 INLINE void sum_double(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
                        double *restrict sum) {
-    const double *table = in->in.table;
+    const double *table = (const double *)in->in.table;
     const struct shape_numbers numbers = in->numbers;
     const struct grid grid = in->grid;
     for (int64_t m = 0; m < in->orientations; m++) {
@@ -88,7 +91,7 @@ INLINE void sum_double(int shape, int lookup, const struct lattice *in, const st
 /* Indices and their split in double, from the fractions on in single precision, the sum in double. */
 INLINE void sum_single(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
                        double *restrict sum) {
-    const float *table = in->in.table;
+    const float *table = (const float *)in->in.table;
     const struct shape_numbersf numbers = in->numbersf;
     const struct grid grid = in->grid;
     for (int64_t m = 0; m < in->orientations; m++) {
@@ -117,11 +120,39 @@ INLINE void sum_single(int shape, int lookup, const struct lattice *in, const st
     }
 }
 
+#ifdef PAIRS
+/* The same with h formed in pairs of singles. */
+INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
+                      double *restrict sum) {
+    const float *table = (const float *)in->in.table;
+    const struct pair *cells = (const struct pair *)in->in.cells;
+    const struct shape_numbersf numbers = in->numbersf;
+    const struct grid grid = in->grid;
+    for (int lane = 0; lane < LANES; lane++) {
+        const struct pair at[3] = {pair_of(S->x[lane]), pair_of(S->y[lane]), pair_of(S->z[lane])};
+        struct pair total = {0.0f, 0.0f};
+        for (int64_t m = 0; m < in->orientations; m++) {
+            const struct pair *A = cells + 9 * m;
+            float h, k, l;
+            float dh = split_pairs(A, at, &h), dk = split_pairs(A + 3, at, &k), dl = split_pairs(A + 6, at, &l);
+            float L = amplitudef(shape, dh, dk, dl, &numbers);
+            if (lookup == NEAREST) L *= table[place(&grid, h, k, l)];
+            const struct pair term = {L * L, fmaf(L, L, -(L * L))};
+            total = pair_sum(total, term);
+        }
+        sum[lane] += (double)total.high + (double)total.low;
+    }
+}
+#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_pairs(SHAPE_, LOOKUP_, l, S, sum)
+#else
+#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_single(SHAPE_, LOOKUP_, l, S, sum)
+#endif
+
 #define SUM_CASES(SHAPE_)                                                                          \
     case SHAPE_:                                                                                   \
         if (l->single) {                                                                           \
-            if (l->lookup == CONSTANT) sum_single(SHAPE_, CONSTANT, l, S, sum);                    \
-            else if (l->lookup == NEAREST) sum_single(SHAPE_, NEAREST, l, S, sum);                 \
+            if (l->lookup == CONSTANT) SUM_SINGLE(SHAPE_, CONSTANT);                               \
+            else if (l->lookup == NEAREST) SUM_SINGLE(SHAPE_, NEAREST);                            \
             else sum_single(SHAPE_, TRICUBIC, l, S, sum);                                          \
         } else {                                                                                   \
             if (l->lookup == CONSTANT) sum_double(SHAPE_, CONSTANT, l, S, sum);                    \

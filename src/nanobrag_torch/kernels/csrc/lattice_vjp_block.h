@@ -2,8 +2,6 @@
 #ifndef NANOBRAG_LATTICE_VJP_BLOCK_H
 #define NANOBRAG_LATTICE_VJP_BLOCK_H
 
-#include <stdlib.h>
-
 #include "lattice_block.h"
 #include "shapes_vjp.h"
 
@@ -15,7 +13,7 @@ struct lattice_slice {
     double *table; /* this thread's copy of the table's gradient, or null */
     int wants_numbers;
     struct directions cell_directions, table_directions; /* [padded, M, 3, 3], [padded, table] */
-    double *along_cells, *along_table;                   /* [padded, LANES] */
+    double *along_cells, *along_table;                   /* [padded, STRIDE] */
 };
 
 /* Add a block's derivatives by F to the table, joining neighbours that read the same entry. */
@@ -24,13 +22,13 @@ INLINE void scatter_nearest(const int *index, const double *by_F, double *table)
     double sum = by_F[0];
     for (int lane = 1; lane < LANES; lane++) {
         if (index[lane] != run) {
-            table[run] += sum;
+            SHARED_ADD(table[run], sum);
             run = index[lane];
             sum = 0.0;
         }
         sum += by_F[lane];
     }
-    table[run] += sum;
+    SHARED_ADD(table[run], sum);
 }
 
 INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES], const double *by_F, double *table) {
@@ -39,7 +37,7 @@ INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES
     const int row = (int)grid->size[2], plane = row * (int)grid->size[1];
     for (int lane = 0; lane < LANES; lane++) {
         if (!n.inside[lane]) {
-            table[grid->outside] += by_F[lane];
+            SHARED_ADD(table[grid->outside], by_F[lane]);
             continue;
         }
         double w[3][4];
@@ -47,7 +45,8 @@ INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES
         for (int i = 0; i < 4; i++)
             for (int j = 0; j < 4; j++) {
                 double part = by_F[lane] * w[0][i] * w[1][j];
-                for (int k = 0; k < 4; k++) table[n.corner[lane] + i * plane + j * row + k] += part * w[2][k];
+                for (int k = 0; k < 4; k++)
+                    SHARED_ADD(table[n.corner[lane] + i * plane + j * row + k], part * w[2][k]);
             }
     }
 }
@@ -66,9 +65,15 @@ INLINE void indices_vjp(const double *A, const struct vectors *restrict S, doubl
         bx += gk * x, by += gk * y, bz += gk * z;
         cx += gl * x, cy += gl * y, cz += gl * z;
     }
-    by_A[0] += ax, by_A[1] += ay, by_A[2] += az;
-    by_A[3] += bx, by_A[4] += by, by_A[5] += bz;
-    by_A[6] += cx, by_A[7] += cy, by_A[8] += cz;
+    GROUP_ADD(by_A[0], ax)
+    GROUP_ADD(by_A[1], ay)
+    GROUP_ADD(by_A[2], az)
+    GROUP_ADD(by_A[3], bx)
+    GROUP_ADD(by_A[4], by)
+    GROUP_ADD(by_A[5], bz)
+    GROUP_ADD(by_A[6], cx)
+    GROUP_ADD(by_A[7], cy)
+    GROUP_ADD(by_A[8], cz)
 }
 
 /* The derivatives along directions of one orientation's cell (added to), and those by S. */
@@ -84,7 +89,7 @@ INLINE void indices_along(const double *A, const struct vectors *restrict S, dou
     for (int64_t first = 0; first < d->padded; first += DIRECTION_BLOCK) {
         const int64_t step = 9 * orientations;
         const double *a = d->values + first * step + 9 * m, *b = a + step, *c = b + step, *e = c + step;
-        double *restrict out = along + first * LANES;
+        double *restrict out = along + first * STRIDE;
         SIMD for (int lane = 0; lane < LANES; lane++) {
             double x = S->x[lane], y = S->y[lane], z = S->z[lane], gh = g[0][lane], gk = g[1][lane], gl = g[2][lane];
             double hx = gh * x, hy = gh * y, hz = gh * z, kx = gk * x, ky = gk * y, kz = gk * z;
@@ -93,9 +98,9 @@ INLINE void indices_along(const double *A, const struct vectors *restrict S, dou
     ((T)[0] * hx + (T)[1] * hy + (T)[2] * hz + ((T)[3] * kx + (T)[4] * ky + (T)[5] * kz) +                           \
      ((T)[6] * lx + (T)[7] * ly + (T)[8] * lz))
             out[lane] += CONTRACT(a);
-            out[LANES + lane] += CONTRACT(b);
-            out[2 * LANES + lane] += CONTRACT(c);
-            out[3 * LANES + lane] += CONTRACT(e);
+            out[STRIDE + lane] += CONTRACT(b);
+            out[2 * STRIDE + lane] += CONTRACT(c);
+            out[3 * STRIDE + lane] += CONTRACT(e);
         }
     }
 }
@@ -109,7 +114,7 @@ INLINE void table_along(int lookup, const struct grid *grid, const int *restrict
         double turn[LANES];
         if (lookup == TRICUBIC) tricubic(grid, values, h, turn, 0);
         else for (int lane = 0; lane < LANES; lane++) turn[lane] = values[index[lane]];
-        for (int lane = 0; lane < LANES; lane++) along[k * LANES + lane] += by_F[lane] * turn[lane];
+        for (int lane = 0; lane < LANES; lane++) along[k * STRIDE + lane] += by_F[lane] * turn[lane];
     }
 }
 
@@ -119,7 +124,7 @@ INLINE void constant_along(const struct lattice *in, const double *g, const doub
     const int outside = in->grid.outside;
     for (int64_t k = 0; k < slice->table_directions.count; k++) {
         const double by_F = 2.0 * table[outside] * slice->table_directions.values[k * (outside + 1) + outside];
-        for (int lane = 0; lane < LANES; lane++) slice->along_table[k * LANES + lane] += by_F * g[lane] * sum[lane];
+        for (int lane = 0; lane < LANES; lane++) slice->along_table[k * STRIDE + lane] += by_F * g[lane] * sum[lane];
     }
 }
 
@@ -185,7 +190,7 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
     double by_constant = 0.0;
     for (int lane = 0; lane < LANES; lane++) by_constant += g[lane] * sum[lane];
     if (each && wants_table) constant_along(in, g, sum, slice);
-    else if (wants_table) slice->table[grid.outside] += 2.0 * table[grid.outside] * by_constant;
+    else if (wants_table) SHARED_ADD(slice->table[grid.outside], 2.0 * table[grid.outside] * by_constant);
     for (int lane = 0; lane < LANES; lane++) sum[lane] *= constant;
 }
 

@@ -3,8 +3,6 @@
 #ifndef NANOBRAG_LOOKUP_H
 #define NANOBRAG_LOOKUP_H
 
-#include <math.h>
-
 #include "problem.h"
 
 struct grid {
@@ -74,7 +72,7 @@ INLINE void find_nodes(const struct grid *g, double (*restrict h)[LANES], struct
 
 #define TRICUBIC_BLOCK(NAME, REAL)                                                                                \
     /* F of a block at indices h [3][LANES]; with `slope` also its derivatives by them. */                        \
-    static void NAME(const struct grid *g, const REAL *table, double (*restrict h)[LANES], REAL *restrict F,       \
+    NOINLINE void NAME(const struct grid *g, const REAL *table, double (*restrict h)[LANES], REAL *restrict F,       \
                      double (*slope)[LANES]) {                                                                     \
         struct nodes n;                                                                                            \
         find_nodes(g, h, &n);                                                                                      \

@@ -8,23 +8,28 @@
 
 /* Working arrays of one thread, in doubles, and where they begin. */
 struct jvp_space {
-    double *geometry, *sources; /* [GEOMETRY_LENGTH, LANES], [Q, SOURCE_LENGTH, LANES] */
-    double *cells, *table;      /* [padded, LANES] each */
-    double *along;              /* [K, LANES] */
+    double *geometry, *sources; /* [GEOMETRY_LENGTH, STRIDE], [Q, SOURCE_LENGTH, STRIDE] */
+    double *cells, *table;      /* [padded, STRIDE] each */
+    double *along;              /* [K, STRIDE] */
 };
 
 INLINE int64_t jvp_space_length(const struct scene *scene, const struct scene_directions *d) {
-    return LANES * (GEOMETRY_LENGTH + SOURCE_LENGTH * scene->source_count + d->cells.padded + d->table.padded + d->count);
+    return STRIDE * (GEOMETRY_LENGTH + SOURCE_LENGTH * scene->source_count + d->cells.padded + d->table.padded + d->count);
 }
 
 INLINE struct jvp_space jvp_space_at(double *memory, const struct scene *scene, const struct scene_directions *d) {
     struct jvp_space s;
     s.geometry = memory;
-    s.sources = s.geometry + LANES * GEOMETRY_LENGTH;
-    s.cells = s.sources + LANES * SOURCE_LENGTH * scene->source_count;
-    s.table = s.cells + LANES * d->cells.padded;
-    s.along = s.table + LANES * d->table.padded;
+    s.sources = s.geometry + STRIDE * GEOMETRY_LENGTH;
+    s.cells = s.sources + STRIDE * SOURCE_LENGTH * scene->source_count;
+    s.table = s.cells + STRIDE * d->cells.padded;
+    s.along = s.table + STRIDE * d->table.padded;
     return s;
+}
+
+INLINE void clear_space(const struct jvp_space *space, int64_t length) {
+    for (int64_t i = 0; i < length; i += STRIDE)
+        for (int lane = 0; lane < LANES; lane++) space->geometry[i + lane] = 0.0;
 }
 
 /* The derivatives of the shape's numbers by the lattice parameters, [NUMBERS, LATTICE_LENGTH]. */
@@ -54,7 +59,7 @@ INLINE void add_product(double factor, const double *restrict lanes, double *res
 INLINE void contract(const struct directions *d, int64_t length, const double *lanes, double *along) {
     for (int64_t k = 0; k < d->count; k++)
         for (int64_t i = 0; i < length; i++)
-            add_product(d->values[k * length + i], lanes + i * LANES, along + d->rows[k] * LANES);
+            add_product(d->values[k * length + i], lanes + i * STRIDE, along + d->rows[k] * STRIDE);
 }
 
 INLINE void contract_numbers(const struct directions *d, const double *slopes, const struct number_lanes *lanes,
@@ -64,7 +69,7 @@ INLINE void contract_numbers(const struct directions *d, const double *slopes, c
             double factor = 0.0;
             for (int j = 0; j < LATTICE_LENGTH; j++)
                 factor += slopes[i * LATTICE_LENGTH + j] * d->values[k * LATTICE_LENGTH + j];
-            add_product(factor, number_lane(lanes, i), along + d->rows[k] * LANES);
+            add_product(factor, number_lane(lanes, i), along + d->rows[k] * STRIDE);
         }
 }
 
@@ -74,7 +79,7 @@ INLINE void block_jvp(const struct scene *scene, int simple, const struct scene_
                       const struct jvp_space *space, double *total, double *background) {
     struct slice slice;
     memset(&slice, 0, sizeof slice);
-    memset(space->geometry, 0, (size_t)jvp_space_length(scene, d) * sizeof(double));
+    clear_space(space, jvp_space_length(scene, d));
     slice.geometry = space->geometry;
     slice.sources = space->sources;
     slice.lattice.wants_numbers = 1;
@@ -83,21 +88,21 @@ INLINE void block_jvp(const struct scene *scene, int simple, const struct scene_
     slice.lattice.along_cells = space->cells;
     slice.lattice.along_table = space->table;
     if (simple)
-        simple_vjp_block(1, scene, pixels, by_total, &slice.lattice, slice.geometry, slice.sources, total);
-    else block_vjp(1, scene, pixels, by_total, by_background, &slice, total, background);
+        simple_vjp_block(ALONG, scene, pixels, by_total, &slice.lattice, slice.geometry, slice.sources, total);
+    else block_vjp(ALONG, scene, pixels, by_total, by_background, &slice, total, background);
     contract(&d->geometry, GEOMETRY_LENGTH, space->geometry, space->along);
     contract(&d->sources, SOURCE_LENGTH * scene->source_count, space->sources, space->along);
     contract_numbers(&d->lattice, slopes, &slice.lattice.numbers, space->along);
     for (int64_t k = 0; k < d->cells.count; k++)
-        add_product(1.0, space->cells + k * LANES, space->along + d->cells.rows[k] * LANES);
+        add_product(1.0, space->cells + k * STRIDE, space->along + d->cells.rows[k] * STRIDE);
     for (int64_t k = 0; k < d->table.count; k++)
-        add_product(1.0, space->table + k * LANES, space->along + d->table.rows[k] * LANES);
+        add_product(1.0, space->table + k * STRIDE, space->along + d->table.rows[k] * STRIDE);
 }
 
-/* Store lanes of `along` [K, LANES] as rows [lanes, K]. */
+/* Store lanes of `along` [K, STRIDE] as rows [lanes, K]. */
 INLINE void store_rows(const double *along, int64_t count, int lanes, double *out) {
     for (int lane = 0; lane < lanes; lane++)
-        for (int64_t k = 0; k < count; k++) out[lane * count + k] = along[k * LANES + lane];
+        for (int64_t k = 0; k < count; k++) out[lane * count + k] = along[k * STRIDE + lane];
 }
 
 /* One block of pixels of a list: values and derivatives by every direction. */

@@ -1,5 +1,6 @@
 /* Values of pixels and their derivatives in several directions of the scene's tensors at once. */
 #include <omp.h>
+#include <stdlib.h>
 
 #include "pixel_jvp_block.h"
 

@@ -29,8 +29,8 @@ int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const struct pixel
                     background[lane] = there && by->background ? by->background[first + lane] : 0.0;
                 }
                 if (simple)
-                    simple_vjp_block(0, &scene, &pixels, total, &slice.lattice, slice.geometry, slice.sources, 0);
-                else block_vjp(0, &scene, &pixels, total, background, &slice, 0, 0);
+                    simple_vjp_block(TOTALS, &scene, &pixels, total, &slice.lattice, slice.geometry, slice.sources, 0);
+                else block_vjp(TOTALS, &scene, &pixels, total, background, &slice, 0, 0);
             }
             share.numbers[number] = slice.lattice.numbers;
         }

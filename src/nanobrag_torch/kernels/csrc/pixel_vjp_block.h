@@ -4,7 +4,7 @@
 
 #include "simple_vjp_block.h"
 
-/* The gradients of one slice: one sum over lanes each, or with `each` one per lane (geometry_vjp.h). */
+/* The gradients of one slice, collected as `each` says (geometry_vjp.h). */
 struct slice {
     struct lattice_slice lattice;
     double *geometry, *sources;
@@ -36,7 +36,7 @@ NOINLINE void find_cached(const struct scene *scene, const struct pixels *pixels
     }
     for (int64_t layer = 0; seeking && layer < scene->layers; layer++)
         for (int64_t sub = 0; seeking && sub < scene->oversample * scene->oversample; sub++) {
-            if (term) sub_pixel(scene, pixels, layer, sub / scene->oversample, sub % scene->oversample, &at);
+            if (term) sub_pixel(scene, pixels, layer, (int)sub / (int)scene->oversample, (int)sub % (int)scene->oversample, &at);
             for (int64_t q = 0; q < scene->source_count; q++, term++) {
                 struct vectors S;
                 double kept[LANES], p[LANES];
@@ -60,8 +60,8 @@ INLINE void source_vjp(int each, const struct scene *scene, const struct sub_pix
                        const double *restrict by_background, struct cached *restrict cached,
                        struct sub_pixel_turn *restrict turn, struct slice *restrict slice) {
     const double *source = scene->sources + SOURCE_LENGTH * q;
-    double *restrict by_source = slice->sources + SOURCE_LENGTH * q * (each ? LANES : 1), by_weight = 0.0;
-    const double samples = (double)(scene->oversample * scene->oversample * scene->source_count);
+    double *restrict by_source = slice->sources + SOURCE_LENGTH * q * (each ? STRIDE : 1), by_weight = 0.0;
+    const double by_samples = RATIO(1.0, (double)(scene->oversample * scene->oversample * scene->source_count));
     const double weight = source[WEIGHT];
     const int own_omega = scene->per_term_omega, own_p = scene->per_term_polar, own_kappa = scene->per_term_thick;
     const int own_background = scene->background == BACKGROUND_EXACT;
@@ -75,8 +75,8 @@ INLINE void source_vjp(int each, const struct scene *scene, const struct sub_pix
         g[lane] = cached->factor[lane] * weight * kept[lane] * omega * kappa * (own_p ? p[lane] : 1.0);
         by_p[lane] = intensity[lane] = 0.0;
     }
-    if (any(kept) && cached->wants_lattice) {
-        lattice_vjp_block(each, &scene->lattice, &S, g, intensity, &by_S, &slice->lattice);
+    if (GROUP_ANY(any(kept)) && cached->wants_lattice) {
+        lattice_vjp_block(each == ALONG, &scene->lattice, &S, g, intensity, &by_S, &slice->lattice);
         scatter_vjp(each, &S, &by_S, source, turn, by_source);
     }
     REDUCE(+ : by_weight)
@@ -89,9 +89,9 @@ INLINE void source_vjp(int each, const struct scene *scene, const struct sub_pix
         turn->omega[lane] += own_omega ? by_plain * kappa * polarization : 0.0;
         turn->kappa[lane] += own_kappa ? by_plain * omega * polarization : 0.0;
         by_p[lane] += own_p ? by_plain * omega * kappa : 0.0;
-        double b = own_background ? by_background[lane] / samples : 0.0;
+        double b = own_background ? by_background[lane] * by_samples : 0.0;
         double background = at->kappa[lane] * p[lane] * at->omega[lane];
-        if (each) cached->mean[lane] += own_background ? weight / samples * background : 0.0;
+        if (each == ALONG) cached->mean[lane] += own_background ? weight * by_samples * background : 0.0;
         COLLECT(by_source, WEIGHT, by_weight, by_term * term + b * background)
         turn->omega[lane] += b * weight * at->kappa[lane] * p[lane];
         turn->kappa[lane] += b * weight * at->omega[lane] * p[lane];
@@ -124,7 +124,7 @@ INLINE void cached_vjp(int each, const struct scene *scene, const struct pixels 
             if (!first && !(sensor && scene->has_sensor) && term > last) continue;
             struct sub_pixel at;
             struct sub_pixel_turn turn;
-            sub_pixel(scene, pixels, layer, sub / scene->oversample, sub % scene->oversample, &at);
+            sub_pixel(scene, pixels, layer, (int)sub / (int)scene->oversample, (int)sub % (int)scene->oversample, &at);
             clear_turn(&turn);
             if (first) memcpy(turn.omega, by_omega, sizeof by_omega);
             if (sensor) memcpy(turn.kappa, by_kappa, sizeof by_kappa);
@@ -133,19 +133,19 @@ INLINE void cached_vjp(int each, const struct scene *scene, const struct pixels 
                 for (int lane = 0; lane < LANES; lane++) here[lane] = cached->term[lane] == term + q ? by_p[lane] : 0.0;
                 if (any(here))
                     polarize_vjp(each, scene, &at, scene->sources + SOURCE_LENGTH * q, here, &turn,
-                                 slice->sources + SOURCE_LENGTH * q * (each ? LANES : 1), slice->geometry);
+                                 slice->sources + SOURCE_LENGTH * q * (each ? STRIDE : 1), slice->geometry);
             }
             sub_pixel_vjp(each, scene, &at, layer, &turn, slice->geometry);
         }
 }
 
-/* A block of pixels, given derivatives by its totals and backgrounds; with `each`, also those sums themselves. */
+/* A block of pixels, given derivatives by its totals and backgrounds; ALONG directions, also those sums. */
 INLINE void block_vjp(int each, const struct scene *scene, const struct pixels *pixels, const double *by_total,
                       const double *by_background, struct slice *slice, double *restrict total,
                       double *restrict background) {
     struct cached cached;
     find_cached(scene, pixels, &cached);
-    cached.wants_lattice = any(by_total);
+    cached.wants_lattice = GROUP_ANY(any(by_total));
     for (int lane = 0; lane < LANES; lane++) {
         double factor = by_total[lane];
         factor *= scene->per_term_omega ? 1.0 : cached.omega[lane];
@@ -157,14 +157,14 @@ INLINE void block_vjp(int each, const struct scene *scene, const struct pixels *
         for (int64_t sub = 0; sub < scene->oversample * scene->oversample; sub++) {
             struct sub_pixel at;
             struct sub_pixel_turn turn;
-            sub_pixel(scene, pixels, layer, sub / scene->oversample, sub % scene->oversample, &at);
+            sub_pixel(scene, pixels, layer, (int)sub / (int)scene->oversample, (int)sub % (int)scene->oversample, &at);
             clear_turn(&turn);
             for (int64_t q = 0; q < scene->source_count; q++)
                 source_vjp(each, scene, &at, q, by_background, &cached, &turn, slice);
             sub_pixel_vjp(each, scene, &at, layer, &turn, slice->geometry);
         }
     cached_vjp(each, scene, pixels, by_total, by_background, &cached, slice);
-    for (int lane = 0; each && lane < LANES; lane++) {
+    for (int lane = 0; each == ALONG && lane < LANES; lane++) {
         double omega = cached.omega[lane], p = cached.polarization[lane], kappa = cached.kappa[lane];
         double factor = scene->per_term_omega ? 1.0 : omega;
         factor *= scene->per_term_polar ? 1.0 : p;

@@ -3,9 +3,6 @@
 #ifndef NANOBRAG_POLYNOMIALS_H
 #define NANOBRAG_POLYNOMIALS_H
 
-#include <math.h>
-#include <string.h>
-
 #include "problem.h"
 
 /* sin(pi t)/t as a function of u = t*t <= 1/4; relative error below 2e-16. */

@@ -6,17 +6,9 @@
 #ifndef NANOBRAG_PROBLEM_H
 #define NANOBRAG_PROBLEM_H
 
-#include <stdint.h>
+#include "target.h"
 
-#ifndef LANES
-#define LANES 128
-#endif
 #define PI 3.14159265358979323846
-#define INLINE static inline __attribute__((always_inline))
-#define NOINLINE static __attribute__((noinline, unused)) /* compiled once per file */
-#define PRAGMA(...) _Pragma(#__VA_ARGS__)
-#define SIMD PRAGMA(omp simd)
-#define REDUCE(...) PRAGMA(omp simd reduction(__VA_ARGS__))
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -32,7 +24,7 @@ enum background { NO_BACKGROUND, BACKGROUND_NANOBRAGG, BACKGROUND_EXACT };
 enum config {
     SHAPE, LOOKUP, EXACT_RADIUS, SINGLE, SIZE_H, SIZE_K, SIZE_L, FIRST_H, FIRST_K, FIRST_L, ORIENTATIONS, THREADS,
     SOURCES, LAYERS, OVERSAMPLE, PIXELS_F, CURVATURE, POINT_PIXEL, HAS_SENSOR, POLARIZED,
-    PER_TERM_OMEGA, PER_TERM_POLAR, PER_TERM_THICK, BACKGROUND
+    PER_TERM_OMEGA, PER_TERM_POLAR, PER_TERM_THICK, BACKGROUND, HAS_DMIN
 };
 
 enum lattice_offset { COUNTS = 0, FUDGE = 3, RECIPROCAL = 4, LATTICE_LENGTH = 13 };

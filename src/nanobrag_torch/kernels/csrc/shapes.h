@@ -76,7 +76,7 @@ INLINE double square_amplitude(double dh, double dk, double dl, const struct sha
     v = v - rint(v);
     double wide = sine_quotient(t * t) * sine_quotient(u * u) * sine_quotient(v * v);
     double narrow = sine_quotient(a * a) * sine_quotient(b * b) * sine_quotient(c * c);
-    return (t * u * v) * wide / ((a * b * c) * narrow);
+    return RATIO((t * u * v) * wide, (a * b * c) * narrow);
 }
 
 INLINE float square_amplitudef(float dh, float dk, float dl, const struct shape_numbersf *s) {
@@ -87,7 +87,7 @@ INLINE float square_amplitudef(float dh, float dk, float dl, const struct shape_
     v = v - rintf(v);
     float wide = sine_quotientf(t * t) * sine_quotientf(u * u) * sine_quotientf(v * v);
     float narrow = sine_quotientf(a * a) * sine_quotientf(b * b) * sine_quotientf(c * c);
-    return (t * u * v) * wide / ((a * b * c) * narrow);
+    return RATIOF((t * u * v) * wide, (a * b * c) * narrow);
 }
 
 INLINE double radius_squared(double dh, double dk, double dl, const struct shape_numbers *s) {
@@ -108,17 +108,17 @@ INLINE float radius_squaredf(float dh, float dk, float dl, const struct shape_nu
 
 /* B and, when asked, its derivative by u = x^2, both with the same sign. */
 INLINE double sphere(double u, double *slope) {
-    double far_u = u > 1.0 ? u : 1.0, x = sqrt(far_u), r = x * (1.0 / PI), t = r - rint(r);
-    double sine_by_x = t * sine_quotient(t * t) / x;
-    double far = 3.0 * (sine_by_x - cosine(t * t)) / far_u;
+    double far_u = u > 1.0 ? u : 1.0, x = ROOT(far_u), r = x * (1.0 / PI), t = r - rint(r);
+    double sine_by_x = RATIO(t * sine_quotient(t * t), x);
+    double far = RATIO(3.0 * (sine_by_x - cosine(t * t)), far_u);
     double near_u = u > 1.0 ? 0.0 : u;
-    *slope = u > 1.0 ? 1.5 * (sine_by_x - far) / far_u : sphere_series_slope(near_u);
+    *slope = u > 1.0 ? RATIO(1.5 * (sine_by_x - far), far_u) : sphere_series_slope(near_u);
     return u > 1.0 ? far : sphere_series(near_u);
 }
 
 INLINE float spheref(float u) {
     float far_u = u > 1.0f ? u : 1.0f, x = sqrtf(far_u), r = x * (float)(1.0 / PI), t = r - rintf(r);
-    float far = 3.0f * (t * sine_quotientf(t * t) / x - cosinef(t * t)) / far_u;
+    float far = RATIOF(3.0f * (RATIOF(t * sine_quotientf(t * t), x) - cosinef(t * t)), far_u);
     float near = 1.0f - u * (0.1f - u * (3.5714286e-3f - u * (6.6137566e-5f - u * 7.5156326e-7f)));
     return u > 1.0f ? far : near;
 }

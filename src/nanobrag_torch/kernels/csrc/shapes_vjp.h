@@ -53,7 +53,7 @@ INLINE double square_vjp(int wants_numbers, double dh, double dk, double dl, con
     struct angle na = angle_of(a), nb = angle_of(b), nc = angle_of(c);
     struct angle wa = angle_of(ta - rint(ta)), wb = angle_of(tb - rint(tb)), wc = angle_of(tc - rint(tc));
     double ya = wa.norm * na.half_sine, yb = wb.norm * nb.half_sine, yc = wc.norm * nc.half_sine, yab = ya * yb;
-    double inverse = 1.0 / (yab * yc), rest = inverse * yc;
+    double inverse = RATIO(1.0, yab * yc), rest = inverse * yc;
     struct axis A = axis_of(wa, na, rest * yb), B = axis_of(wb, nb, rest * ya), C = axis_of(wc, nc, inverse * yab);
     double rbc = B.r * C.r, L = A.r * rbc, Y = PI * g * L, Z = Y * L;
     double ka = Y * rbc * A.wide, kb = Y * (A.r * C.r) * B.wide, kc = Y * (A.r * B.r) * C.wide;

@@ -6,8 +6,13 @@
 #include "geometry.h"
 
 INLINE int is_simple(const struct scene *s) {
+#ifdef FIXED
+    (void)s;
+    return FIXED_SIMPLE;
+#else
     return s->curvature == FLAT && s->layers == 1 && s->oversample == 1 && s->source_count == 1 && !s->has_sensor &&
-           s->background == NO_BACKGROUND && !(s->geometry[DMIN] > 0.0);
+           s->background == NO_BACKGROUND && !s->has_dmin;
+#endif
 }
 
 /* What a simple pixel's term is made of. */
@@ -19,10 +24,9 @@ struct simple {
 /* `single`: 1/R to 3e-12 only. `unpolarized`: K = 0 or no polarization, the factor is (1 + c^2)/2 or 1. */
 INLINE void simple_geometry(const struct scene *scene, const struct pixels *restrict pixels, double scale, int single,
                             int unpolarized, int wants_angle, struct simple *restrict out) {
-    double g[GEOMETRY_LENGTH], source[SOURCE_LENGTH];
-    memcpy(g, scene->geometry, sizeof g);
-    memcpy(source, scene->sources, sizeof source);
-    const double size = g[PIXEL_SIZE], half = 0.5 * size, by_wavelength = 1.0 / source[WAVELENGTH];
+    LOCAL(g, scene->geometry, GEOMETRY_LENGTH)
+    LOCAL(source, scene->sources, SOURCE_LENGTH)
+    const double size = g[PIXEL_SIZE], half = 0.5 * size, by_wavelength = RATIO(1.0, source[WAVELENGTH]);
     const double point = scene->point_pixel ? 1.0 : 0.0, K = g[KAHN], along = axis_along(source + ELECTRIC);
     const double area = scene->point_pixel ? g[POINT_AREA] : size * size * g[CLOSE_DISTANCE];
     const double sx = source[INCIDENT] * by_wavelength, sy = source[INCIDENT + 1] * by_wavelength;

@@ -6,12 +6,17 @@
 #include "lattice_vjp_block.h"
 
 INLINE int has_one_term(const struct scene *s) {
+#ifdef FIXED
+    (void)s;
+    return FIXED_ONE_TERM;
+#else
     return s->layers == 1 && s->oversample == 1 && s->source_count == 1 && s->background == NO_BACKGROUND &&
-           !(s->geometry[DMIN] > 0.0);
+           !s->has_dmin;
+#endif
 }
 
-/* From derivatives by the totals of a block: those by the lattice, the geometry and the source (added to), and with
- * `each` the totals. */
+/* From derivatives by the totals of a block: those by the lattice, the geometry and the source (added to), and ALONG
+ * directions the totals. */
 INLINE void simple_vjp_block(int each, const struct scene *scene, const struct pixels *pixels, const double *by_total,
                              struct lattice_slice *lattice, double *restrict by_geometry, double *restrict by_source,
                              double *restrict total) {
@@ -25,14 +30,14 @@ INLINE void simple_vjp_block(int each, const struct scene *scene, const struct p
     if (scene->polarized) polarize(scene, &at, source, p);
     SIMD for (int lane = 0; lane < LANES; lane++)
         g[lane] = by_total[lane] * weight * p[lane] * at.omega[lane] * at.kappa[lane];
-    lattice_vjp_block(each, &scene->lattice, &S, g, intensity, &by_S, lattice);
+    lattice_vjp_block(each == ALONG, &scene->lattice, &S, g, intensity, &by_S, lattice);
     REDUCE(+ : by_weight)
     for (int lane = 0; lane < LANES; lane++) {
         double unweighted = by_total[lane] * intensity[lane], loss = weight * unweighted;
         double omega = at.omega[lane], kappa = at.kappa[lane];
         double plain = p[lane] * omega * kappa;
         COLLECT(by_source, WEIGHT, by_weight, unweighted * plain)
-        if (each) total[lane] = weight * intensity[lane] * plain;
+        if (each == ALONG) total[lane] = weight * intensity[lane] * plain;
         by_p[lane] = loss * omega * kappa;
         turn.omega[lane] = loss * p[lane] * kappa;
         turn.kappa[lane] = loss * p[lane] * omega;

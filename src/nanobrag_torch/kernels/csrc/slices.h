@@ -4,6 +4,8 @@
 #ifndef NANOBRAG_SLICES_H
 #define NANOBRAG_SLICES_H
 
+#include <stdlib.h>
+
 #include "lattice_vjp_block.h"
 
 struct share {

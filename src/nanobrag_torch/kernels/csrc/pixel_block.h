@@ -1,0 +1,119 @@
+/* Everything that a block of pixels collects: layers, sub-pixels, sources, orientations. */
+#ifndef NANOBRAG_PIXEL_BLOCK_H
+#define NANOBRAG_PIXEL_BLOCK_H
+
+#include "simple_block.h"
+#include "variants.h"
+
+/* Sums of a block, before they are stored. */
+struct sums {
+    double total[LANES], background[LANES], angle[LANES];
+    double omega[LANES], polarization[LANES], kappa[LANES]; /* the cached factors (specs: intensity 5) */
+};
+
+/* The terms of one sub-pixel of one layer. */
+INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restrict at, struct sums *restrict sums) {
+    const double samples = (double)(scene->oversample * scene->oversample * scene->source_count);
+    int seeking = scene->polarized && any_zero(sums->polarization);
+    for (int64_t q = 0; q < scene->source_count; q++) {
+        const double *source = scene->sources + SOURCE_LENGTH * q;
+        struct vectors S;
+        double kept[LANES], p[LANES], intensity[LANES];
+        scatter(scene, at, source, &S, kept);
+        for (int lane = 0; lane < LANES; lane++) p[lane] = 1.0;
+        if (scene->polarized && (seeking || scene->per_term_polar || scene->background == BACKGROUND_EXACT))
+            polarize(scene, at, source, p);
+        if (seeking) {
+            SIMD for (int lane = 0; lane < LANES; lane++) {
+                double cached = sums->polarization[lane];
+                sums->polarization[lane] = cached == 0.0 ? kept[lane] * p[lane] : cached;
+            }
+            seeking = any_zero(sums->polarization);
+        }
+        if (scene->background == BACKGROUND_EXACT) {
+            const double weight = RATIO(source[WEIGHT], samples);
+            SIMD for (int lane = 0; lane < LANES; lane++)
+                sums->background[lane] += weight * at->kappa[lane] * p[lane] * at->omega[lane];
+        }
+        if (!any(kept)) continue;
+        lattice_block(&scene->lattice, &S, intensity);
+        const int omega = scene->per_term_omega, polar = scene->per_term_polar, thick = scene->per_term_thick;
+        SIMD for (int lane = 0; lane < LANES; lane++) {
+            double factor = source[WEIGHT] * scene->lattice.common * kept[lane];
+            factor *= omega ? at->omega[lane] : 1.0;
+            factor *= polar ? p[lane] : 1.0;
+            factor *= thick ? at->kappa[lane] : 1.0;
+            sums->total[lane] += factor * intensity[lane];
+        }
+    }
+}
+
+/* All terms of a block. */
+INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, struct sums *sums) {
+    for (int lane = 0; lane < LANES; lane++) {
+        sums->total[lane] = sums->background[lane] = sums->angle[lane] = 0.0;
+        sums->polarization[lane] = scene->polarized ? 0.0 : 1.0;
+    }
+    for (int64_t layer = 0; layer < scene->layers; layer++)
+        for (int64_t slow = 0; slow < scene->oversample; slow++)
+            for (int64_t fast = 0; fast < scene->oversample; fast++) {
+                struct sub_pixel at;
+                sub_pixel(scene, pixels, layer, slow, fast, &at);
+                if (!slow && !fast) {
+                    if (!layer) memcpy(sums->omega, at.omega, sizeof at.omega);
+                    memcpy(sums->kappa, at.kappa, sizeof at.kappa);
+                }
+                for (int lane = 0; lane < LANES; lane++)
+                    sums->angle[lane] += scene->per_term_omega ? at.omega[lane] : sums->omega[lane];
+                add_sources(scene, &at, sums);
+            }
+    for (int lane = 0; lane < LANES; lane++) {
+        double omega = sums->omega[lane], p = sums->polarization[lane], kappa = sums->kappa[lane];
+        double factor = scene->per_term_omega ? 1.0 : omega;
+        factor *= scene->per_term_polar ? 1.0 : p;
+        factor *= scene->per_term_thick ? 1.0 : kappa;
+        sums->total[lane] *= factor;
+        if (scene->background == BACKGROUND_NANOBRAGG) sums->background[lane] = kappa * p * omega;
+    }
+}
+
+/* Store a block's sums, the total times `scale`. */
+INLINE void store(const double *values, int lanes, double *out, int64_t first) {
+    if (out) memcpy(out + first, values, (size_t)lanes * sizeof *out);
+}
+
+INLINE void store_single(const double *values, int lanes, float *out, int64_t first) {
+    if (!out) return;
+    if (lanes == LANES) {
+        SIMD for (int lane = 0; lane < LANES; lane++) out[first + lane] = (float)values[lane];
+    } else {
+        for (int lane = 0; lane < lanes; lane++) out[first + lane] = (float)values[lane];
+    }
+}
+
+/* One block of one variant. */
+INLINE void block_sums(const struct scene_inputs *in, const struct scene *scene, int simple, int64_t block,
+                       const struct pixel_outputs *out) {
+    struct pixels pixels;
+    const int64_t first = block * LANES;
+    const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
+    load_pixels(in, scene, first, &pixels);
+    if (simple) {
+        struct simple now;
+        double total[LANES];
+        simple_block(scene, &pixels, out->scale, out->angle != 0, &now, total);
+        store(total, lanes, out->total, first);
+        store_single(total, lanes, out->total_single, first);
+        store(now.omega, lanes, out->angle, first);
+        return;
+    }
+    struct sums sums;
+    sum_block(scene, &pixels, &sums);
+    SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
+    store(sums.total, lanes, out->total, first);
+    store_single(sums.total, lanes, out->total_single, first);
+    store(sums.background, lanes, out->background, first);
+    store(sums.angle, lanes, out->angle, first);
+}
+
+#endif
