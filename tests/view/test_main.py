@@ -40,7 +40,7 @@ def test_the_crystal_comes_from_a_command_line_or_from_dials(tmp_path: Path) -> 
     [
         ("missing.bin", "unable to open"),
         ("a.bin --size 0 5", "--size: 0 x 5 pixels"),
-        ("a.img -o a.img", "is one of the images"),
+        ("a.img -o a.img", "is the file of an image too"),
         ("a.img -o none/p.html", "its folder does not exist"),
         ("a.img --expt x -- -cell 10", "a command line is given too"),
         ("a.img -- --help", "asks for help"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to
 if TYPE_CHECKING:
     import gemmi
 
+_COUNTS = re.compile(rb"NCOL +(\d{1,9}) +(\d{1,12}) ")
 _END = b"MTZENDOFHEADERS"
 _LARGEST_INDEX = 1e6
 AMPLITUDE, AMPLITUDE_OF_MATE, INTENSITY, INTENSITY_OF_MATE = "F", "G", "J", "K"
@@ -60,9 +62,12 @@ def _open(path: PathLike) -> gemmi.Mtz:
         raise FileFormatError(path, "", "not an MTZ file: it does not begin with `MTZ `")
     if _END not in content:
         raise FileFormatError(path, "", "truncated or corrupt MTZ file (the header has no end)")
+    found = _COUNTS.search(content)
+    if found is not None and 80 + 4 * int(found[1]) * int(found[2]) > len(content):
+        raise FileFormatError(path, "", f"truncated or corrupt MTZ file (no room for {int(found[2])} reflections)")
     try:
         return gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, IndexError, TypeError) as error:
         raise FileFormatError(path, "", f"truncated or corrupt MTZ file ({_one_line(error)})") from error
 
 

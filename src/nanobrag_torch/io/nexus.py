@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
+from nanobrag_torch.io.hdf5_links import check_links
 from nanobrag_torch.io.nexus_joined import Joined, joined_data
 from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, rotation
+from nanobrag_torch.memory import available_memory
 from nanobrag_torch.units import degrees_from_radians
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 DETECTOR = "/entry/instrument/detector"
 CHAIN = f"{DETECTOR}/transformations"
 GONIOMETER = "/entry/sample/transformations"
+LONGEST_CHAIN = 100
+"""Transformations between a panel and the lab beyond which a chain goes in circles."""
+LARGEST_READ = 2**31
+"""Bytes of images that are read at once."""
 NOT_MEASURED = -1
 """Value of pixels that the mask flags, in integer data."""
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6}
@@ -326,23 +332,27 @@ class NexusContent:
     curved: bool = False
 
 
-def read_nexus(path: PathLike, frames: slice = slice(None)) -> NexusContent:
+def read_nexus(path: PathLike, frames: slice = slice(None), outside: bool = False) -> NexusContent:
     """Images and geometry of a file as `write_nexus` makes it; places come from the chains of transformations.
 
     Args:
         path: the file.
         frames: which of the images, and of the spindle angles, to read.
+        outside: whether the file may lead to files outside its folder.
 
     Raises:
-        FileFormatError: missing, not HDF5, cut short, damaged, or without one of the fields that NXmx asks for.
+        FileFormatError: missing, not HDF5, cut short, damaged, without one of the fields that NXmx asks for, larger
+            than there is memory for, or leading out of its folder.
     """
     import h5py
 
     _bitshuffle()
     content = read_bytes(path)
     try:
+        check_links(path, outside)
         with h5py.File(io.BytesIO(content), "r") as file:
             detector, data = file[DETECTOR], file["/entry/data/data"]
+            _check_sizes(path, data, detector["pixel_mask"], frames)
             modules = [group for group in detector.values() if group.attrs.get("NX_class") == "NXdetector_module"]
             return NexusContent(
                 data=joined_data(path, frames) if data.is_virtual else data[frames],
@@ -359,9 +369,21 @@ def read_nexus(path: PathLike, frames: slice = slice(None)) -> NexusContent:
         raise FileFormatError(path, "", f"not a complete NXmx file: {error.args[0]}") from error
     except FileFormatError:
         raise
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         text = str(error).splitlines()[0] if str(error) else "unreadable"
         raise FileFormatError(path, "", f"not HDF5, cut short or damaged: {text}") from error
+
+
+def _check_sizes(path: PathLike, data: h5py.Dataset, mask: h5py.Dataset, frames: slice) -> None:
+    """Refuse images that are none, or that the memory cannot hold, before they are read."""
+    if data.ndim != 3 or data.dtype.kind not in "iuf" or mask.ndim != 2 or mask.dtype.kind not in "iu":
+        raise FileFormatError(path, data.name, "expected numbers [image, slow, fast], and a mask [slow, fast]")
+    count = len(range(*frames.indices(data.shape[0])))
+    needed = count * data.shape[1] * data.shape[2] * data.dtype.itemsize + mask.size * mask.dtype.itemsize
+    allowed = min(LARGEST_READ, available_memory() / 3)
+    if needed > allowed:
+        text = f"{needed / 1e9:.3g} GB of images, at most {allowed / 1e9:.3g} GB are read; ask for fewer frames"
+        raise FileFormatError(path, data.name, text)
 
 
 def _optional(file: h5py.File, place: str) -> Floats | None:
@@ -385,8 +407,11 @@ def _read_panel(module: h5py.Group) -> ScenePanel:
 
 def _chain(file: h5py.File, place: str) -> Floats:
     """The transformation [4, 4] (m) from the frame at a place of the chain to that of the file."""
-    whole = np.eye(4)
+    whole, steps = np.eye(4), 0
     while place != ".":
+        steps += 1
+        if steps > LONGEST_CHAIN:
+            raise FileFormatError(file.filename, place, "its chain of transformations (depends_on) has no end")
         axis = file[place]
         own = np.eye(4)
         value = float(np.atleast_1d(axis[()])[0])

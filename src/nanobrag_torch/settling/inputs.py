@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from nanobrag_torch.config import Config, CrystalConfig
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.amplitude_files import CIF, MTZ, TEXT, amplitude_format
+from nanobrag_torch.io.apart import read_mtz_apart
 from nanobrag_torch.io.fdump import read_dump, write_dump
 from nanobrag_torch.io.hkl import ReflectionGrid, read_hkl
 from nanobrag_torch.io.measured import read_measured
 from nanobrag_torch.io.mesh import read_obj
 from nanobrag_torch.io.model import Model, open_model
 from nanobrag_torch.io.mosflm_matrix import read_matrix
-from nanobrag_torch.io.mtz import read_mtz
 from nanobrag_torch.io.orientations import read_orientations
 from nanobrag_torch.io.reflection_cif import read_reflection_cif
 from nanobrag_torch.io.reflections import Cell, Reflections
@@ -165,7 +165,7 @@ def _amplitudes(crystal: CrystalConfig, name: str, from_dump: bool) -> Reflectio
     kind = amplitude_format(name)
     if kind == TEXT and crystal.mtz_column is not None:
         raise InputError("mtz_column", f"{name} is a text table of h k l F, without columns to choose", "leave it out")
-    readers = {MTZ: read_mtz, CIF: read_reflection_cif}
+    readers = {MTZ: read_mtz_apart, CIF: read_reflection_cif}
     return read_hkl(name, default_F) if kind == TEXT else readers[kind](name, crystal.mtz_column, default_F)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from nanobrag_torch import __version__
 from nanobrag_torch.errors import InputError, NanobragError
+from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.io.scene import Scene
 
 OK, REFUSED = 0, 9
@@ -42,14 +44,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--header", metavar="SMV", help="SMV file whose header describes the float images")
     made.add_argument("--expt", metavar="EXPT", help="experiment list of DIALS with geometry and crystal")
     made.add_argument("--frame", type=int, default=1, metavar="K", help="which image of a series, from 1 [1]")
+    made.add_argument("--external-files", action="store_true", help="let a NeXus file lead to files outside its folder")
     made.add_argument("--title", default="", help="title of the page")
     made.add_argument("--version", action="version", version=f"nanobrag_torch {__version__}")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0, or 9 when the input is refused."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run the command; 0, or 9 when the input is refused, or what `guard` returns."""
+    return guarded("nb-view", _run, argv)
+
+
+def _run(words: list[str]) -> int:
     scene_words: list[str] | None = None
     if "--" in words:
         place = words.index("--")
@@ -61,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         name = _write(said, scene_words)
     except NanobragError as error:
-        print(f"nb-view: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        complain("nb-view", " ".join(str(error).split()))
         return REFUSED
     print(f"writing {name}", flush=True)
     if said.open:
@@ -73,18 +79,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write(said: argparse.Namespace, scene_words: list[str] | None) -> str:
     """Read the files and write the page; its name."""
-    from nanobrag_torch.io.files import check_writable
     from nanobrag_torch.view.page import write_page
     from nanobrag_torch.view.readers import Hints, read_pictures
 
     name = said.output or f"{Path(said.files[0]).stem}.html"
-    if name in said.files:
-        raise InputError("--output", f"{name} is one of the images", "choose another name")
-    check_writable(name, "--output")
+    known = FileRegistry()
+    for file in said.files:
+        known.reads(file, "an image")
+    for file, flag in ((said.header, "--header"), (said.expt, "--expt")):
+        if file is not None:
+            known.reads(file, flag)
+    for file in scene_words or ():
+        if os.path.isfile(file):
+            known.reads(file, "the command line behind --")
+    known.writes(name, "--output")
     size = None if said.size is None else (said.size[0], said.size[1])
     if size is not None and min(size) < 1:
         raise InputError("--size", f"{size[0]} x {size[1]} pixels", "give two positive numbers")
-    hints = Hints(size, said.header, _scene(said.expt, scene_words), said.frame)
+    hints = Hints(size, said.header, _scene(said.expt, scene_words), said.frame, said.external_files)
     write_page(name, [picture for file in said.files for picture in read_pictures(file, hints)], said.title)
     return str(name)
 

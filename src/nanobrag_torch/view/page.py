@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
@@ -58,9 +59,8 @@ def _parts(pictures: Sequence[Picture], title: str) -> Iterator[str]:
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
-    for mark, value in words.items():
-        text = text.replace(mark, value)
-    return text
+    """A text with every mark replaced; what takes their place is not looked at again."""
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
 
 def _asset(name: str) -> str:

@@ -34,12 +34,14 @@ class Hints:
         header: SMV file whose header describes files without one.
         scene: geometry and crystal, taking the place of what headers say.
         frame: which image of a file with several, from 1.
+        outside: whether a NeXus file may lead to files outside its folder.
     """
 
     size: tuple[int, int] | None = None
     header: PathLike | None = None
     scene: Scene | None = None
     frame: int = 1
+    outside: bool = False
 
 
 def read_pictures(path: PathLike, hints: Hints | None = None) -> list[Picture]:
@@ -132,11 +134,14 @@ def _companion(path: PathLike) -> Path | None:
 
 def _nexus(path: PathLike, hints: Hints) -> list[Picture]:
     """One frame of a NeXus file, panel by panel."""
-    from nanobrag_torch.io.nexus import layout, read_nexus
+    from nanobrag_torch.io.apart import read_nexus_apart
+    from nanobrag_torch.io.nexus import layout
 
     frame = hints.frame - 1
-    content = read_nexus(path, slice(frame, frame + 1))
-    if not len(content.data) or frame < 0:
+    if frame < 0:
+        raise InputError("--frame", f"{hints.frame} is no frame", "count from 1")
+    content = read_nexus_apart(path, slice(frame, frame + 1), hints.outside)
+    if not len(content.data):
         raise InputError("--frame", f"{path} has no frame {hints.frame}", "give another")
     beam = SceneBeam(
         direction=np.array([0.0, 0.0, 1.0]),
