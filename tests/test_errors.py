@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from nanobrag_torch.errors import (
     NanobragWarning,
     ParityError,
     UsageError,
+    WorkersLost,
 )
 
 
@@ -30,6 +32,7 @@ def test_every_error_has_one_root_and_a_builtin_kin():
         ImageError: ArithmeticError,
         CostError: RuntimeError,
         ParityError: RuntimeError,
+        WorkersLost: RuntimeError,
     }
     for error, builtin in kin.items():
         assert issubclass(error, NanobragError)
@@ -56,3 +59,18 @@ def test_messages_say_where_what_and_what_to_do():
 def test_they_are_caught_as_what_they_are():
     with pytest.raises(ValueError, match="-N"):
         raise InputError("-N", "is too large")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("-distance", "is 0", "give more"),
+        FileFormatError("a", "line 3", "bad"),
+        BackendUnavailable("x", "no"),
+    ],
+)
+def test_errors_travel_between_processes(error):
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)

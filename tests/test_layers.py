@@ -16,12 +16,12 @@ import nanobrag_torch
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
     ("errors", "units", "numerics", "legacy_random", "native", "text", "picture", "guard", "memory"),
-    ("config", "geometry", "kernels", "materials"),
+    ("config", "geometry", "kernels", "materials", "engine"),
     ("models", "physics", "image"),
     ("render", "compose", "plan", "trace", "table_range", "jacobian", "variants", "io"),
     ("settling", "simulator", "refine", "describe"),
     ("cli",),
-    ("parity", "view"),
+    ("parity", "view", "dataset"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FREE = {"__init__", "__main__"}
@@ -51,6 +51,7 @@ TORCH_FREE = (
     "picture",
     "guard",
     "memory",
+    "engine",
     "view",
     "config",
     "io",

@@ -8,6 +8,7 @@ A backend, device or dtype that cannot serve: `BackendUnavailable`. A C program 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 
 class NanobragError(Exception):
@@ -26,6 +27,9 @@ class InputError(NanobragError, ValueError):
     def __init__(self, field: str, problem: str, advice: str = "") -> None:
         self.field, self.problem, self.advice = field, problem, advice
         super().__init__(f"{field}: {problem}" + (f"; {advice}" if advice else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.problem, self.advice)
 
 
 class UsageError(InputError):
@@ -51,6 +55,9 @@ class FileFormatError(NanobragError, ValueError):
         """The same, naming the flag that the file was given with."""
         return FileFormatError(self.path, self.where, self.problem, flag)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.where, self.problem)
+
 
 class BackendUnavailable(NanobragError, RuntimeError):
     """A named backend, device or dtype cannot serve this call; `reason` says why and what would."""
@@ -58,6 +65,9 @@ class BackendUnavailable(NanobragError, RuntimeError):
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
         super().__init__(f"{name}: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.reason)
 
 
 class ImageError(NanobragError, ArithmeticError):
@@ -74,6 +84,10 @@ class MemoryBudgetError(NanobragError, MemoryError):
 
 class ParityError(NanobragError, RuntimeError):
     """A C program that takes part in a comparison is missing, failed or ran out of time."""
+
+
+class WorkersLost(NanobragError, RuntimeError):
+    """The workers of a map, or their scheduler, are gone; what was finished is kept."""
 
 
 class NanobragWarning(UserWarning):

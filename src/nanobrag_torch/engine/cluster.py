@@ -1,0 +1,225 @@
+"""The same on Dask: local processes, a scheduler that runs already, or the jobs of a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nanobrag_torch.engine.place import Progress, Where
+from nanobrag_torch.errors import BackendUnavailable, InputError, WorkersLost
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CONNECT_S = 20
+"""How long a scheduler may be silent before it counts as lost."""
+WATCH_S = 1.0
+_AGAIN = "start the same command again: what was finished is kept"
+_QUEUE_CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+
+
+def map_on_cluster(
+    task: Callable[[Item], Result], items: Iterable[Item], where: Where
+) -> Iterator[tuple[Item, Result]]:
+    """`map` with workers; see there."""
+    with _quiet(), _client(where) as client:
+        yield from _Flow(client, task, where).run(iter(items))
+
+
+class _Flow:
+    """Tasks on their way: handed out while there is room, collected as they are done."""
+
+    def __init__(self, client: Client, task: Callable[[Any], Any], where: Where) -> None:
+        self.client, self.task, self.where = client, task, where
+        self.room = where.ahead * max(where.workers, where.cards, 1)
+        self.pending: dict[Any, Any] = {}
+        self.losses: dict[int, int] = {}
+        self.begun = self.done = 0
+
+    def run(self, items: Iterator[Item]) -> Iterator[tuple[Item, Any]]:
+        """Yield (item, result) until all items are done."""
+        import distributed
+
+        try:
+            self._hand_out(items)
+            while self.pending:
+                try:
+                    ready = _untyped(distributed, "wait")(
+                        list(self.pending), timeout=WATCH_S, return_when="FIRST_COMPLETED"
+                    ).done
+                except TimeoutError:
+                    self._check_alive()
+                    continue
+                except asyncio.CancelledError as error:
+                    raise self._lost() from error
+                for future in ready:
+                    item = self.pending.pop(future)
+                    yield from self._collect(future, item)
+                self._hand_out(items)
+        finally:
+            for future in self.pending:
+                future.release()
+
+    def _hand_out(self, items: Iterator[Any]) -> None:
+        # With a scheduler or a queue, workers come and go; the room follows their number.
+        if self.where.scheduler is not None or self.where.queue is not None:
+            self.room = self.where.ahead * max(len(self.client.scheduler_info(n_workers=-1)["workers"]), 1)
+        for item in itertools.islice(items, max(self.room - len(self.pending), 0)):
+            self._submit(item)
+
+    def _submit(self, item: Any) -> None:
+        try:
+            future = self.client.submit(self.task, item, pure=False)
+        except (OSError, RuntimeError) as error:
+            raise self._lost() from error
+        self.pending[future] = item
+        self.begun += 1
+
+    def _collect(self, future: Any, item: Any) -> Iterator[tuple[Any, Any]]:
+        from distributed.scheduler import KilledWorker
+
+        if future.status in ("cancelled", "lost"):
+            raise self._lost()
+        try:
+            result = future.result()
+        except KilledWorker as error:
+            raise WorkersLost(
+                f"{self.where.retries + 1} workers were lost one after the other with the same task ({item!r}): "
+                "killed, or out of memory; give each more memory, or less to do"
+            ) from error
+        except (asyncio.CancelledError, OSError) as error:
+            if isinstance(error, OSError) and future.status == "error" and not isinstance(error, ConnectionError):
+                raise  # the task's own
+            raise self._lost() from error
+        future.release()
+        self.done += 1
+        if self.where.progress is not None:
+            self.where.progress(Progress(self.done, self.begun, self.client.dashboard_link or ""))
+        yield item, result
+
+    def _check_alive(self) -> None:
+        if self.client.status not in ("running", "connecting"):
+            raise self._lost()
+        if any(future.status in ("cancelled", "lost") for future in self.pending):
+            raise self._lost()
+
+    def _lost(self) -> WorkersLost:
+        at = f" at {self.where.scheduler}" if self.where.scheduler else ""
+        return WorkersLost(f"the scheduler{at} cannot be reached any more; {_AGAIN}")
+
+
+@contextmanager
+def _client(where: Where) -> Iterator[Client]:
+    """A client of the place, which is taken down behind it unless it was there before."""
+    try:
+        import dask
+        import distributed
+    except ImportError as error:
+        raise BackendUnavailable("workers", "Dask is not installed: pip install 'nanobrag_torch[cluster]'") from error
+    settings = {
+        "distributed.scheduler.allowed-failures": where.retries,
+        "distributed.comm.timeouts.connect": CONNECT_S,
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+    }
+    with dask.config.set(settings), ExitStack() as stack:
+        if where.scheduler is None:
+            address: Any = stack.enter_context(_cluster(where))
+        else:
+            address = where.scheduler
+        try:
+            client = _untyped(distributed, "Client")(address, timeout=CONNECT_S)
+        except (OSError, ValueError) as error:
+            raise InputError("scheduler", f"{address} does not answer", "start it, or give another address") from error
+        yield stack.enter_context(client)
+
+
+@contextmanager
+def _cluster(where: Where) -> Iterator[Any]:
+    """A cluster of our own."""
+    import distributed
+
+    page = None if where.dashboard is None else f":{where.dashboard}"
+    cluster: Any
+    if where.queue is not None:
+        cluster = _queue(where)
+    elif where.cards:
+        cluster = _untyped(distributed, "SpecCluster")(
+            scheduler=_scheduler(page), workers=_card_workers(where), silence_logs=logging.ERROR
+        )
+    else:
+        cluster = _untyped(distributed, "LocalCluster")(
+            n_workers=where.workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=page,
+            memory_limit=where.memory,
+            silence_logs=logging.ERROR,
+        )
+    with cluster:
+        yield cluster
+
+
+def _scheduler(page: str | None) -> dict[str, Any]:
+    from distributed import Scheduler
+
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": page is not None, "dashboard_address": page}
+    return {"cls": Scheduler, "options": options}
+
+
+def _card_workers(where: Where) -> dict[int, dict[str, Any]]:
+    """A worker process per card; the variable is set for the process before torch looks for cards."""
+    from distributed import Nanny
+
+    return {
+        card: {
+            "cls": Nanny,
+            "options": {"nthreads": 1, "memory_limit": where.memory, "env": {"CUDA_VISIBLE_DEVICES": str(card)}},
+        }
+        for card in range(where.cards)
+    }
+
+
+def _queue(where: Where) -> Any:
+    """A cluster whose workers are jobs."""
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        problem = "dask-jobqueue is not installed: pip install 'nanobrag_torch[cluster]'"
+        raise BackendUnavailable(str(where.queue), problem) from error
+    flag = f"--{where.queue}"
+    options: dict[str, Any] = {"cores": 1, "processes": 1, "memory": "2GB", **where.options}
+    jobs = options.pop("jobs", max(where.workers, 1))
+    try:
+        for name in ("cores", "processes"):
+            options[name] = int(options[name])
+        jobs = int(jobs)
+        cluster = getattr(dask_jobqueue, _QUEUE_CLASSES[str(where.queue)])(silence_logs="error", **options)
+    except (TypeError, ValueError) as error:
+        raise InputError(flag, str(error).splitlines()[0], "see the options of dask-jobqueue") from error
+    cluster.scale(jobs=jobs)
+    return cluster
+
+
+def _untyped(module: Any, name: str) -> Any:
+    """A name of a module whose functions say no types."""
+    return getattr(module, name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lost workers are told of by the results; Dask's own log of every connection is not shown."""
+    log = logging.getLogger("distributed")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,148 @@
+"""The engine: order, errors, lost workers, back-pressure, a queue of jobs."""
+
+from __future__ import annotations
+
+import operator
+import os
+import signal
+import stat
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nanobrag_torch import engine
+from nanobrag_torch.engine import Where, queue_options
+from nanobrag_torch.errors import InputError, WorkersLost
+
+
+def square(x):
+    return x * x
+
+
+def refuse(x):
+    raise InputError("x", f"{x} is no good")
+
+
+def die_once(folder, x):
+    """Kills its own worker the first time it is given an item."""
+    mark = Path(folder) / str(x)
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def always_dies(x):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_here_in_order_and_lazily():
+    read = []
+
+    def items():
+        for x in range(3):
+            read.append(x)
+            yield x
+
+    found = engine.map(square, items())
+    assert next(found) == (0, 0)
+    assert read == [0]
+    assert list(found) == [(1, 1), (2, 4)]
+
+
+def test_errors_of_a_task_come_through_here():
+    with pytest.raises(InputError, match="1 is no good"):
+        list(engine.map(refuse, [1]))
+
+
+@pytest.mark.parametrize("wrong", [{"workers": -1}, {"ahead": 0}, {"queue": "cron"}, {"memory": 0}])
+def test_places_that_make_no_sense(wrong):
+    with pytest.raises(InputError):
+        Where(**wrong)
+    with pytest.raises(InputError, match="too"):
+        Where(queue="slurm", scheduler="tcp://127.0.0.1:1")
+
+
+def test_queue_options():
+    assert queue_options("walltime=01:00:00, jobs=2", "--slurm") == {"walltime": "01:00:00", "jobs": "2"}
+    with pytest.raises(InputError, match="--slurm: 'short' is not of the form"):
+        queue_options("short", "--slurm")
+    with pytest.raises(InputError, match="twice"):
+        queue_options("a=1,a=2", "--slurm")
+
+
+dask_needed = pytest.importorskip("distributed")
+
+
+def test_workers_losses_and_errors(tmp_path):
+    """A worker killed with its task is replaced and the task done; nothing is done twice in the results."""
+    told = []
+    where = Where(workers=2, progress=told.append)
+    found = sorted(engine.map(partial(die_once, str(tmp_path)), range(3), where=where))
+    assert found == [(x, x) for x in range(3)]
+    assert told[-1].done == told[-1].begun == 3
+
+
+def test_a_task_that_kills_every_worker_is_named():
+    with pytest.raises(WorkersLost, match=r"2 workers were lost .* \(7\)"):
+        list(engine.map(always_dies, [7], where=Where(workers=1, retries=1)))
+
+
+def test_errors_of_a_task_come_through_from_workers():
+    with pytest.raises(InputError, match="5 is no good"):
+        list(engine.map(refuse, [5], where=Where(workers=1)))
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr("nanobrag_torch.engine.cluster.CONNECT_S", 0.3)
+    with pytest.raises(InputError, match="tcp://127.0.0.1:9 does not answer"):
+        list(engine.map(square, [1], where=Where(scheduler="tcp://127.0.0.1:9")))
+
+
+FAKE_SBATCH = """#!{python}
+import subprocess, sys
+job = open(sys.argv[-1]).read()
+open({log!r}, "a").write(job)
+subprocess.Popen(["bash", "-c", job], stdout=open({log!r} + ".out", "w"), stderr=subprocess.STDOUT,
+                 stdin=subprocess.DEVNULL, start_new_session=True)
+print("Submitted batch job 17")
+"""
+"""The job's file is gone when its submission returns, as with the real one, which keeps a copy."""
+
+
+def test_jobs_of_slurm(tmp_path, monkeypatch):
+    """A stand-in for `sbatch` starts the job scripts, so real workers come over the network."""
+    pytest.importorskip("dask_jobqueue")
+    log = tmp_path / "jobs"
+    for name, text in (
+        ("sbatch", FAKE_SBATCH.format(python=sys.executable, log=str(log))),
+        ("scancel", "#!/bin/sh\nexit 0\n"),
+    ):
+        script = tmp_path / name
+        script.write_text(text)
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    where = Where(queue="slurm", options={"walltime": "00:01:00", "memory": "1GB", "jobs": "1"})
+    # Workers from elsewhere can import what is installed, and not this file.
+    assert sorted(engine.map(operator.neg, range(5), where=where)) == [(x, -x) for x in range(5)]
+    assert "#SBATCH -t 00:01:00" in log.read_text()
+
+
+def test_tasks_are_held_back():
+    """Items are read only as fast as there is room for them."""
+    read = []
+
+    def items():
+        for x in range(12):
+            read.append(x)
+            yield x
+
+    found = engine.map(square, items(), where=Where(workers=1, ahead=2))
+    next(found)
+    time.sleep(0.2)
+    assert len(read) <= 4
+    assert len(list(found)) == 11
