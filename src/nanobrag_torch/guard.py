@@ -238,12 +238,15 @@ def _streams() -> Iterator[Outlet]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `Ended`, unless somebody has decided otherwise (`nohup`)."""
+    """Let SIGTERM and SIGHUP raise `Ended`, unless somebody has decided otherwise (`nohup`); Ctrl-C ends children."""
     taken = {}
+    _CHILDREN.ending = False
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
             if signal.getsignal(number) is signal.SIG_DFL:
                 taken[number] = signal.signal(number, _end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            taken[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
@@ -252,7 +255,57 @@ def _signals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    _CHILDREN.end()
     raise Ended(number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _CHILDREN.end()
+    raise KeyboardInterrupt
+
+
+class _Children:
+    """Groups of processes that end with this one.
+
+    Attributes:
+        ending: whether this process is about to end, so that threads start no more of them.
+    """
+
+    def __init__(self) -> None:
+        self.groups: set[int] = set()
+        self.ending = False
+
+    def end(self) -> None:
+        """Kill them all; they hold nothing that is not in files."""
+        self.ending = True
+        for group in list(self.groups):
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+
+
+_CHILDREN = _Children()
+
+
+@contextmanager
+def child_group(group: int) -> Iterator[None]:
+    """Let a group of processes end when a signal ends this program.
+
+    Raises:
+        KeyboardInterrupt: it is ending already.
+    """
+    _CHILDREN.groups.add(group)
+    try:
+        if _CHILDREN.ending:
+            raise KeyboardInterrupt
+        yield
+    finally:
+        _CHILDREN.groups.discard(group)
+
+
+def work_for_another() -> None:
+    """Set up a worker process: a signal from its master ends it and its children without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
 
 
 _ABANDONED: list[threading.Thread] = []

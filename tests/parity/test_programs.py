@@ -60,7 +60,7 @@ def test_a_file_that_cannot_run(tmp_path):
 
 
 def test_our_side():
-    assert our_command() == (sys.executable, "-m", "nanobrag_torch")
+    assert our_command() == (sys.executable, "-P", "-m", "nanobrag_torch")
     assert our_command("ssh 'other host' nanobrag") == ("ssh", "other host", "nanobrag")
 
 

@@ -45,7 +45,9 @@ def read_nexus_apart(path: PathLike, frames: slice = slice(None), outside: bool 
     from nanobrag_torch.io.scene import ScenePanel
 
     told, arrays = _asked("nexus", path, {"frames": [frames.start, frames.stop, frames.step], "outside": outside})
-    panels = [{k: np.array(v) if isinstance(v, list) else v for k, v in panel.items()} for panel in told.pop("panels")]
+    panels: list[dict[str, Any]] = [
+        {k: np.array(v) if isinstance(v, list) else v for k, v in panel.items()} for panel in told.pop("panels")
+    ]
     whole: dict[str, Any] = {**told, **arrays, "panels": tuple(ScenePanel(**panel) for panel in panels)}
     return NexusContent(**whole)
 

@@ -168,7 +168,7 @@ class Bench:
     def process(self, load: Load) -> dict[str, Any]:
         """Whole processes, the same float and SMV files written; and what ours needs beyond `import torch`."""
         words = [*load.words, *QUIET]
-        ours = [sys.executable, "-m", "nanobrag_torch", *words]
+        ours = [sys.executable, "-P", "-m", "nanobrag_torch", *words]
         bare = [sys.executable, "-c", "import torch"]
         rows: list[tuple[float, float, float]] = []
         with tempfile.TemporaryDirectory() as c, tempfile.TemporaryDirectory() as p:

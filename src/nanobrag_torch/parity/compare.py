@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
+from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
 from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
 from nanobrag_torch.parity.process import shown
@@ -67,9 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare one command line.
 
     Returns:
-        0 agree, 1 usage, 2 a runner failed, 3 disagree, 4 the shapes differ, 5 files.
+        0 agree, 1 usage, 2 a runner failed, 3 disagree, 4 the shapes differ, 5 files; or what `guard` returns.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded("nb-compare", _run, argv)
+
+
+def _run(words: list[str]) -> int:
     cutting = words.index("--") if "--" in words else len(words)
     try:
         options = _options(words[:cutting], words[cutting + 1 :])
@@ -108,7 +112,7 @@ def _options(own: list[str], args: list[str]) -> argparse.Namespace:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"nb-compare: {text}", file=sys.stderr, flush=True)
+    complain("nb-compare", text)
     return status
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nanobrag_torch.errors import NanobragError, ParityError
+from nanobrag_torch.guard import FAULT, complain, guarded, work_for_another
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds
 from nanobrag_torch.parity.case import Line, Result, terms_of, try_line
 from nanobrag_torch.parity.fuzz import random_line
@@ -42,8 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the lines and show the table.
 
     Returns:
-        0 all agree, 1 usage, 2 no C program, 3 some disagree, 5 files.
+        0 all agree, 1 usage, 2 no C program, 3 some disagree, 5 files; or what `guard` returns.
     """
+    return guarded("nb-parity", _run, argv)
+
+
+def _run(argv: list[str]) -> int:
     options = _options(argv)
     if options is None:
         return USAGE
@@ -103,7 +109,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace | None:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"nb-parity: {text}", file=sys.stderr, flush=True)
+    complain("nb-parity", text)
     return status
 
 
@@ -133,7 +139,7 @@ def read_table(path: Path) -> list[Line]:
     if not isinstance(content, dict) or not isinstance(content.get("lines"), list):
         raise ValueError(f"{path}: expected a mapping with a list called `lines`")
     common = str(content.get("common", ""))
-    defaults = content.get("bounds") or {}
+    defaults = _bounds(f"{path}", content.get("bounds"))
     folder = path.resolve().parent
     found = [_entry(path, folder, n, entry, common, defaults) for n, entry in enumerate(content["lines"], 1)]
     repeated = {line.id for line in found if sum(other.id == line.id for other in found) > 1}
@@ -149,14 +155,33 @@ def _entry(path: Path, folder: Path, number: int, entry: Any, common: str, defau
     stray = entry.keys() - {"id", "args", "bounds", "text"}
     if stray:
         raise ValueError(f"{where}: unknown {', '.join(sorted(stray))}")
-    args = shlex.split(f"{common} {entry['args']}")
-    limits = {**defaults, **(entry.get("bounds") or {})}
+    try:
+        args = shlex.split(f"{common} {entry['args']}")
+    except ValueError as error:
+        raise ValueError(f"{where}: its args cannot be split into words ({error})") from error
+    limits = {**defaults, **_bounds(where, entry.get("bounds"))}
     unknown = limits.keys() - set(_LIMITS)
     if unknown:
         raise ValueError(f"{where}: bounds are {', '.join(_LIMITS)}, not {', '.join(sorted(unknown))}")
     tophat = any(word.lstrip("-").startswith(("tophat", "binary_spots")) for word in args)
     bounds: Bounds | None = replace(DOUBLE_TOPHAT if tophat else DOUBLE, **limits) if limits else None
     return Line(str(entry["id"]), tuple(_with_whole_paths(args, folder)), bounds=bounds, text=entry.get("text", True))
+
+
+def _bounds(where: str, said: Any) -> dict[str, Any]:
+    """Bounds as a table says them: numbers by name.
+
+    Raises:
+        ValueError: something else.
+    """
+    if said is None:
+        return {}
+    if not isinstance(said, dict) or not all(isinstance(name, str) for name in said):
+        raise ValueError(f"{where}: expected bounds by name")
+    for name, value in said.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{where}: the bound {name} is {value!r}, expected a number")
+    return said
 
 
 def _with_whole_paths(args: Sequence[str], folder: Path) -> list[str]:
@@ -181,12 +206,19 @@ def _prepare(c: CProgram) -> None:
     import torch
 
     torch.set_num_threads(1)
+    if multiprocessing.parent_process() is not None:
+        work_for_another()
 
 
 def _try(line: Line) -> Result:
     assert _PROGRAM is not None
-    with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
-        return try_line(line, _PROGRAM, Path(name))
+    try:
+        with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
+            return try_line(line, _PROGRAM, Path(name))
+    except KeyboardInterrupt:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(FAULT)
 
 
 def run_lines(lines: Iterable[Line], c: CProgram, jobs: int) -> list[Result]:

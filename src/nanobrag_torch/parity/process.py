@@ -8,8 +8,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from nanobrag_torch.guard import child_group
 
 LAST_LINES = 12
 
@@ -99,10 +102,12 @@ def run(
         )
         status: int | None
         try:
-            status = process.wait(limit)
+            with child_group(process.pid):
+                status = process.wait(limit)
         except BaseException as reason:
             # The whole group: a runner may be a script with the simulator as its child.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if not isinstance(reason, subprocess.TimeoutExpired):
                 raise

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanobrag_torch.errors import ParityError
+from nanobrag_torch.errors import InputError, ParityError
 
 VARIABLE = "NB_C_BIN"
 REFERENCE = Path("golden_suite_generator/build/nanobragg_reference")
@@ -54,9 +54,10 @@ def find_c_program(named: str | None = None, environment: Mapping[str, str] | No
             source = "--c-bin" if named else VARIABLE
             raise ParityError(f"{source} names {said}, which is not an executable program")
         return _identified(Path(found).resolve())
-    for root in (Path(__file__).resolve().parents[3], Path.cwd(), *Path.cwd().parents):
-        if os.access(root / REFERENCE, os.X_OK):
-            return _identified(root / REFERENCE)
+    # Only the checkout that this package is part of: what lies in the working directory may be anybody's.
+    root = Path(__file__).resolve().parents[3]
+    if (root / "pyproject.toml").is_file() and os.access(root / REFERENCE, os.X_OK):
+        return _identified(root / REFERENCE)
     compiler = "" if shutil.which("gcc") or shutil.which("clang") else " (it needs gcc or clang, and neither is here)"
     raise ParityError(
         f"no C program to compare with: build the project's own with `{BUILD}`{compiler}, "
@@ -83,8 +84,24 @@ def _identified(path: Path) -> CProgram:
 
 
 def our_command(py_bin: str | None = None) -> tuple[str, ...]:
-    """The words that start this program: `py_bin` split as a shell does, else this Python and this package."""
-    return tuple(shlex.split(py_bin)) if py_bin else (sys.executable, "-m", "nanobrag_torch")
+    """The words that start this program: `py_bin` split as a shell does, else this Python and this package.
+
+    The folder in which it runs is no place to import from (`-P`).
+
+    Raises:
+        InputError: `py_bin` cannot be split, or is empty.
+    """
+    if not py_bin:
+        return (sys.executable, "-P", "-m", "nanobrag_torch")
+    try:
+        words = tuple(shlex.split(py_bin))
+    except ValueError as error:
+        raise InputError("--py-bin", f"{py_bin} cannot be split into words ({error})", "quote it as for a shell") from (
+            error
+        )
+    if not words:
+        raise InputError("--py-bin", "names no program", "name one")
+    return words
 
 
 def checksum(path: Path) -> str:

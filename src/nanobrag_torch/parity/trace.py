@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
+from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.process import run
 from nanobrag_torch.parity.programs import find_c_program
 from nanobrag_torch.parity.words import OURS_ONLY, portable, without
@@ -79,10 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Trace one pixel.
 
     Returns:
-        0 done or equal, 1 usage, 2 the C side failed, 3 the traces differ, 5 files.
+        0 done or equal, 1 usage, 2 the C side failed, 3 the traces differ, 5 files; or what `guard` returns.
     """
+    return guarded("nb-trace", _run, argv)
+
+
+def _run(words: list[str]) -> int:
     try:
-        options = _options(sys.argv[1:] if argv is None else argv)
+        options = _options(words)
     except SystemExit as end:
         return USAGE if end.code else 0
     try:
@@ -96,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"nb-trace: {text}", file=sys.stderr, flush=True)
+    complain("nb-trace", text)
     return status
 
 
