@@ -15,6 +15,7 @@ from nanobrag_torch.io.expt_models import (
     CrystalModel,
     DetectorModel,
     GoniometerModel,
+    ImagesModel,
     Measured,
     PanelModel,
     Raw,
@@ -75,7 +76,17 @@ def _written(kind: str, experiment: Measured) -> dict[str, Any] | None:
             return None if experiment.scan is None else _scan_raw(experiment.scan)
         case "crystal":
             return None if experiment.crystal is None else _crystal_raw(experiment.crystal)
-    return None if experiment.images is None else dict(experiment.images.raw)
+    return None if experiment.images is None else _images_raw(experiment.images, still=experiment.still)
+
+
+def _images_raw(images: ImagesModel, *, still: bool) -> dict[str, Any]:
+    """The set of images of a file as it came, or one of these names; a template or one file makes a sequence."""
+    if images.raw:
+        return dict(images.raw)
+    if len(images.names) == 1 and not still:
+        return {"__id__": "ImageSequence", "template": images.names[0]}
+    indices = None if images.indices is None else list(images.indices)
+    return {"__id__": "ImageSet", "images": list(images.names), "single_file_indices": indices}
 
 
 def _list(values: Any) -> list[float]:
