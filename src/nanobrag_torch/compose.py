@@ -59,7 +59,7 @@ def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None
 
 def parts(experiment: Experiment) -> Iterator[Part]:
     """The renders whose weighted sum is the diffraction of a scene: crystals, block sizes, domains, colours."""
-    yield from _split(Part(real(1.0), experiment), (_crystals, _block_sizes, _domains, _colours))
+    yield from _split(Part(real(1.0), experiment), (_crystals, _block_sizes, _domains, _diffuse, _colours))
 
 
 def _split(part: Part, splits: tuple[Callable[[Experiment], Split], ...]) -> Iterator[Part]:
@@ -121,6 +121,20 @@ def _with_mosaic(experiment: Experiment, mosaic: Mosaic) -> Experiment:
     return experiment.replace(crystal=experiment.crystal.replace(mosaic=mosaic))
 
 
+def _diffuse(experiment: Experiment) -> Split:
+    """The spots, and the diffuse scattering of every operation of the Laue group."""
+    crystal = experiment.crystal
+    law = crystal.diffuse
+    if law is None or crystal.shape == "diffuse":
+        yield real(1.0), experiment
+        return
+    yield real(1.0), experiment.replace(crystal=crystal.replace(diffuse=None))
+    for operation in law.operations.unbind():
+        one = replace(law, operations=operation[None])
+        share = real(1.0 / len(law.operations))
+        yield share, experiment.replace(crystal=crystal.replace(diffuse=one, shape="diffuse"))
+
+
 def _colours(experiment: Experiment) -> Split:
     """Sources with the same structure factors together."""
     crystal, beam = experiment.crystal, experiment.beam
@@ -147,7 +161,10 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
     for part in parts(experiment):
         for share, step in _spindle_steps(part.experiment):
             dry = step.replace(crystal=step.crystal.replace(water=real(0.0)))
-            found = render(dry, panel_index, pixels, inner if total is None else quiet)
+            how = inner if total is None else quiet
+            if step.crystal.shape == "diffuse":
+                how = replace(how, dtype=torch.float64)
+            found = render(dry, panel_index, pixels, how)
             angle = found.solid_angle if total is None else angle
             values = found.values * (part.share * share).to(way.device)
             if step.path.sample is not None:

@@ -27,10 +27,12 @@ from nanobrag_torch.kernels.lattice_sum import lattice_sum
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
+from nanobrag_torch.kernels.shapes import diffuse
 from nanobrag_torch.models import Crystal, Experiment, Panel, Scan
 from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import PixelSum, accumulate
 from nanobrag_torch.physics.background import background_intensity
+from nanobrag_torch.physics.diffuse import diffuse_forms
 from nanobrag_torch.plan import DEFAULT_BUDGET, chunk_pixels
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
@@ -84,18 +86,34 @@ def orientations(crystal: Crystal, lattice: Lattice, scan: Scan) -> Tensor:
     return domain_cells(lattice.direct, scan.axis, phi, mosaic.axes, mosaic.spread * mosaic.relative_angles)
 
 
-def _size_of(crystal: Crystal, lattice: Lattice) -> tuple[Tensor, Tensor]:
-    """Cell counts [3] and the rows [3, 3] that the radius of a spot is measured with.
+def _size_of(crystal: Crystal, lattice: Lattice) -> tuple[Tensor, Tensor, Tensor]:
+    """Cell counts [3], fudge [] and the rows [3, 3] that the radius of a spot is measured with.
 
     For a symmetric matrix N the law L = det N · exp(-G |N Δ|²/0.63) is that of the C program, which knows
     N_a N_b N_c and |Σ Δ_i r_i|² (N_a N_b N_c)², with r_i = N_i/det N: one product, and rows of our own.
     """
+    if crystal.shape == "diffuse":
+        return _diffuse_numbers(crystal, lattice)
     if crystal.coupling is None:
-        return crystal.N, lattice.reciprocal
+        return crystal.N, crystal.fudge, lattice.reciprocal
     matrix = size_matrix(crystal.N, crystal.coupling)
     volume = (matrix[0] * cross(matrix[1], matrix[2])).sum()
     one = torch.ones_like(volume)
-    return torch.stack([volume, one, one]), matrix / volume
+    return torch.stack([volume, one, one]), crystal.fudge, matrix / volume
+
+
+def _diffuse_numbers(crystal: Crystal, lattice: Lattice) -> tuple[Tensor, Tensor, Tensor]:
+    """What stands in the place of counts, fudge and rows for the diffuse scattering of a crystal."""
+    if crystal.diffuse is None:
+        raise ValueError("a crystal of the shape diffuse needs displacements")
+    cells = crystal.N.prod()
+    if crystal.coupling is not None:
+        cells = torch.linalg.det(size_matrix(crystal.N, crystal.coupling))
+    law = crystal.diffuse
+    frame = crystal_frame(lattice.direct)
+    forms = diffuse_forms(lattice.reciprocal, frame, law.sigma, law.gamma, law.operations[:1], cells)
+    counts, rows = diffuse.numbers(forms.displacement[0], forms.correlation[0])
+    return counts, forms.scale, rows
 
 
 def size_matrix(N: Tensor, coupling: Tensor) -> Tensor:
@@ -114,7 +132,7 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
     panel = detector.panels[panel_index]
     frame = panel_frame_of(panel, beam.direction, exact)
     lattice = lattice_of(crystal, exact)
-    counts, reciprocal = _size_of(crystal, lattice)
+    counts, fudge, reciprocal = _size_of(crystal, lattice)
     flat = ("exact" if exact else "nanobragg") if detector.curved else "flat"
     has_water = any_nonzero(crystal.water) or crystal.water.requires_grad
     return PixelScene(
@@ -144,7 +162,7 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
         polarization_axis=beam.polarization_axis,
         A=orientations(crystal, lattice, scan),
         N=counts,
-        fudge=crystal.fudge,
+        fudge=fudge,
         shape=crystal.shape,
         reciprocal=reciprocal,
         radius="exact" if exact and crystal.coupling is None else "nanobragg",

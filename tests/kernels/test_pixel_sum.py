@@ -19,6 +19,13 @@ PIXELS = torch.arange(0, 320, 5)
 ONE_TERM = {"oversample": 1, "layers": 1, "sources": 1}
 BARE = {**ONE_TERM, "has_sensor": False, "layer_step": torch.zeros((), dtype=torch.float64)}
 
+DIFFUSE = {
+    "N": torch.tensor([0.011, 0.013, 0.017], dtype=torch.float64),
+    "fudge": torch.tensor(310.0, dtype=torch.float64),
+    "reciprocal": torch.tensor([[0.002, -0.001, 0.003], [90.0, 80.0, 70.0], [12.0, -9.0, 7.0]], dtype=torch.float64),
+}
+"""The thirteen numbers of the diffuse law, in the places of a shape's."""
+
 CASES = {
     "cached factors": {},
     "resolution limit": {"dmin": 3.0},
@@ -45,6 +52,14 @@ CASES = {
         "structure_factors": StructureFactors.constant(3.0),
         "interpolate": True,
     },
+    "diffuse": {"shape": "diffuse", **DIFFUSE},
+    "diffuse, one F, one term": {
+        "shape": "diffuse",
+        **DIFFUSE,
+        **BARE,
+        "structure_factors": StructureFactors.constant(3.0),
+    },
+    "diffuse, interpolated": {"shape": "diffuse", **DIFFUSE, "interpolate": True, "radius": "exact"},
     "one term behind a sensor": ONE_TERM,
     "one term": BARE,
     "one term, not polarized at all": {**BARE, "polarized": False, "point_pixel": True},

@@ -82,7 +82,7 @@ def test_the_law_is_the_pair_sum_of_many_cells():
 
 
 def test_a_finite_crystal_as_a_whole():
-    """Bragg and diffuse together; of cells at rest F is larger by exp(X/2). The error is that of edges and neighbours."""
+    """Bragg and diffuse; F of cells at rest is larger by exp(X/2). The error is that of edges and neighbours."""
     sigma, gamma = np.array([0.05, 0.03, 0.04]), np.array([10.0, 9.0, 11.0])
     generator = np.random.default_rng(3)
     h = np.array([3.0, 2.0, -2.0]) + generator.uniform(-0.25, 0.25, (12, 3))

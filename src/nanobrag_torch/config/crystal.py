@@ -35,6 +35,8 @@ class CrystalConfig:
     [M, 3, 3] or [M, 10] (a matrix, row by row, and its weight) take the place of a mosaic spread.
     `N_off` holds N_ab, N_ac, N_bc of a symmetric matrix N. `block_spread` is the standard deviation of ln N over the
     blocks of a crystal. `model_energies` computes the amplitudes of a model at the wavelength of every source.
+    `diffuse_sigma_A` and `diffuse_gamma_A` are amplitude and correlation length of displacements of whole cells, along
+    a, c* × a and c*; `diffuse_group` the space or point group over which they are averaged (default: the file's).
     `amorphous_file` is checked to be readable and has no effect (specs: io_formats 8).
     """
 
@@ -67,6 +69,9 @@ class CrystalConfig:
     N_off: Vector | None = None
     block_spread: Real | None = None
     block_sizes: int | None = None
+    diffuse_sigma_A: Vector | None = None
+    diffuse_gamma_A: Vector | None = None
+    diffuse_group: str | None = None
     lattices: tuple[OtherLattice, ...] | None = None
     water_um: Real | None = None
     hkl_file: str | None = None

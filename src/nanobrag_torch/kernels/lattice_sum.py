@@ -8,7 +8,7 @@ from torch import Tensor
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels import backends
 from nanobrag_torch.kernels.problem import LatticeProblem
-from nanobrag_torch.kernels.shapes import AMPLITUDES
+from nanobrag_torch.kernels.shapes import CODES
 from nanobrag_torch.kernels.structure_factors import StructureFactors
 
 
@@ -39,7 +39,7 @@ def lattice_sum(  # noqa: PLR0913 - the contract of the primitive
         A: [M,3,3] a, b, c (rows, Å) of every orientation, float64.
         N: [3] cells along a, b, c, float64.
         table: structure factors.
-        shape: `square`, `round`, `gauss` or `tophat`.
+        shape: `square`, `round`, `gauss`, `tophat` or `diffuse` (in double only).
         reciprocal: [3,3] unrotated a*, b*, c* (rows, 1/Å); GAUSS and TOPHAT use them.
         fudge: [] factor on the squared radius of ROUND, GAUSS and TOPHAT.
         interpolation: tricubic F instead of the nearest reflection's; ignored without a table.
@@ -64,8 +64,8 @@ def lattice_sum(  # noqa: PLR0913 - the contract of the primitive
 
 
 def _check(S: Tensor, A: Tensor, N: Tensor, shape: str, radius: str, dtype: torch.dtype) -> None:  # noqa: PLR0913
-    if shape not in AMPLITUDES:
-        raise InputError("shape", f"{shape!r} does not exist", "choose one of " + ", ".join(AMPLITUDES))
+    if shape not in CODES:
+        raise InputError("shape", f"{shape!r} does not exist", "choose one of " + ", ".join(CODES))
     if radius not in ("nanobragg", "exact"):
         raise InputError("radius", f"{radius!r} does not exist", "choose nanobragg or exact")
     if dtype not in (torch.float64, torch.float32):

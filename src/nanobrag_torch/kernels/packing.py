@@ -90,7 +90,7 @@ def lattice_config(problem: LatticeProblem, orientations: int) -> list[int]:
 def lattice_parameters(N: Tensor, problem: LatticeProblem) -> Tensor:
     """N, fudge and reciprocal vectors, [LATTICE_LENGTH]; constants where the shape does not use them."""
     fudge = problem.fudge.detach() if problem.shape == "square" else problem.fudge
-    radial = problem.shape in ("gauss", "tophat") and problem.radius == "nanobragg"
+    radial = problem.shape == "diffuse" or (problem.shape in ("gauss", "tophat") and problem.radius == "nanobragg")
     reciprocal = problem.reciprocal if radial else problem.reciprocal.detach()
     return torch.cat([N, fudge.reshape(1), reciprocal.reshape(-1)])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.kernels.problem import LatticeProblem
-from nanobrag_torch.kernels.shapes import AMPLITUDES
+from nanobrag_torch.kernels.shapes import AMPLITUDES, diffuse
 from nanobrag_torch.numerics import fraction
 
 POINTS_AT_ONCE = 16384
@@ -39,7 +39,7 @@ class Reflection(NamedTuple):
     """What one orientation gives at every scattering vector, [P] each (specs: intensity 3, 4).
 
     `indices` h, k, l (double); `nearest` whole numbers; `delta` what is left of the indices; amplitudes `F` of the
-    cell and `L` of the lattice.
+    cell and `L` of the lattice (1 for the shape `diffuse`, which has none).
     """
 
     indices: tuple[Tensor, ...]
@@ -63,6 +63,8 @@ def reflection(S: Tensor, cell: Tensor, N: Tensor, flat: Tensor, problem: Lattic
         F = problem.table.nearest(h0, k0, l0, flat)
     fudge, reciprocal = problem.fudge.to(N.dtype), problem.reciprocal.to(N.dtype)
     delta = (dh.to(N.dtype), dk.to(N.dtype), dl.to(N.dtype))
+    if problem.shape == "diffuse":
+        return Reflection((h, k, l), (h0, k0, l0), delta, F, torch.ones_like(F))
     L = AMPLITUDES[problem.shape](delta, N, fudge, reciprocal, problem.radius)
     return Reflection((h, k, l), (h0, k0, l0), delta, F, L)
 
@@ -72,5 +74,8 @@ def _points(S: Tensor, A: Tensor, N: Tensor, flat: Tensor, problem: LatticeProbl
     for cell in A.unbind(0):
         now = reflection(S, cell, N, flat, problem)
         product = (now.F * now.L).to(total.dtype)
-        total = total + product * product
+        square = product * product
+        if problem.shape == "diffuse":
+            square = square * diffuse.intensity(now.indices, now.delta, N, problem.fudge, problem.reciprocal)
+        total = total + square
     return total

@@ -2,7 +2,7 @@
 
 from nanobrag_torch.models.background import Background, Curve, Measured
 from nanobrag_torch.models.beam import Beam
-from nanobrag_torch.models.crystal import Blocks, Crystal, Mosaic, Other
+from nanobrag_torch.models.crystal import Blocks, Crystal, Diffuse, Mosaic, Other
 from nanobrag_torch.models.detector import Detector, Panel
 from nanobrag_torch.models.experiment import Experiment
 from nanobrag_torch.models.path import BeamForm, Path, Sample
@@ -16,6 +16,7 @@ __all__ = [
     "Crystal",
     "Curve",
     "Detector",
+    "Diffuse",
     "Experiment",
     "Measured",
     "Mosaic",

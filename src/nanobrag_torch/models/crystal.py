@@ -62,6 +62,19 @@ class Blocks:
 
 
 @dataclass(frozen=True)
+class Diffuse:
+    """Correlated displacements of whole cells (`physics.diffuse`).
+
+    Shapes: `sigma` [3] amplitude and `gamma` [3] correlation length (Å) along the axes of the crystal's own frame;
+    `operations` [K, 3, 3] of the Laue group, h' = h W, those that make different laws.
+    """
+
+    sigma: Tensor
+    gamma: Tensor
+    operations: Tensor
+
+
+@dataclass(frozen=True)
 class Other:
     """Another crystal in the beam, with its share [] of what all of them scatter.
 
@@ -93,6 +106,8 @@ class Crystal:
         coupling: [3] off-diagonal elements N_bc, N_ac, N_ab of a symmetric matrix N (`gauss` only), or `None`.
         blocks: a distribution of block sizes, or `None`.
         others: further crystals; this one has what their shares leave.
+        diffuse: displacements that scatter between the spots, or `None`. A crystal of the shape `diffuse` draws what
+            one operation makes of them, and no spots.
         colours: the parts of structure factors that follow the wavelength of each source, or `None`.
     """
 
@@ -109,6 +124,7 @@ class Crystal:
     coupling: Tensor | None = None
     blocks: Blocks | None = None
     others: tuple[Other, ...] = ()
+    diffuse: Diffuse | None = None
     colours: ColouredFactors | None = None
 
     def replace(self, **changes: Any) -> Crystal:

@@ -64,7 +64,9 @@ class Experiment:
         """Whether one crystal, whose domains and sources count alike, is all there is: one render of the core."""
         crystal = self.crystal
         several = crystal.others or crystal.blocks is not None or crystal.mosaic.weights is not None
-        return not several and crystal.colours is None and self.background.empty and self.path.empty
+        moves = crystal.diffuse is not None and crystal.shape != "diffuse"
+        surrounded = not (self.background.empty and self.path.empty)
+        return not (several or moves or surrounded or crystal.colours is not None)
 
     def replace(self, **changes: Any) -> Experiment:
         """A copy with some components, or fields of components by their names, changed.

@@ -6,10 +6,10 @@ order in the correlation,
 
     F² [L² + N X D(q)],    D(q) = (8π γ_1 γ_2 γ_3/V)/(1 + 4π² Σ γ_i² q_i²)²,
 
-with N cells of volume V and q the distance of S from the nearest reciprocal lattice point (liquid-like motions: Caspar
-et al., Nature 332, 659 (1988); Clarage et al., Proteins 12, 145 (1992)). F is the amplitude as it is measured or refined,
-which the displacements have made smaller by exp(-X/2) already: its temperature factors contain 8π² σ². Where a crystal
-has symmetry, the law is averaged over what its Laue group makes of σ and γ.
+with N cells of volume V and q the distance of S from the nearest reciprocal lattice point (liquid-like
+motions: Caspar et al., Nature 332, 659 (1988); Clarage et al., Proteins 12, 145 (1992)). F is the amplitude as it is
+measured or refined, which the displacements have made smaller by exp(-X/2) already: its temperature factors contain
+8π² σ². Where a crystal has symmetry, the law is averaged over what its Laue group makes of σ and γ.
 """
 
 from __future__ import annotations

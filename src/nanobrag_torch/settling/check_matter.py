@@ -19,6 +19,7 @@ BODIES = ("box", "ellipsoid")
 BEAM_FORMS = ("gauss", "flat")
 LARGEST_SPREAD_DEG = 180.0
 MOST_BLOCKS = 64
+LARGEST_SIGMA_A, SMALLEST_GAMMA_A, LARGEST_GAMMA_A = 10.0, 0.1, 1e6
 MOST_POINTS = 10**6
 _LAW_TERM = re.compile(r"([+-]?)(\d+/[1-9]\d*|\d*\.?\d+)?\*?([hkl])")
 
@@ -41,6 +42,7 @@ def check_crystal_form(said: CrystalConfig) -> None:
             raise InputError("block_sizes", f"{said.block_sizes} sizes", f"give 1 to {MOST_BLOCKS}")
     if said.lattices is not None:
         _check_lattices(said)
+    _check_diffuse(said)
 
 
 def _check_spread(said: CrystalConfig) -> None:
@@ -65,6 +67,43 @@ def _check_spread(said: CrystalConfig) -> None:
     if listed and (spreads or said.mosaic_spread_deg is not None):
         field = "orientation_file" if said.orientation_file is not None else "orientations"
         raise InputError(field, "the domains have a mosaic spread already", "leave one of the two out")
+
+
+def _check_diffuse(said: CrystalConfig) -> None:
+    sigma, gamma, group = said.diffuse_sigma_A, said.diffuse_gamma_A, said.diffuse_group
+    for own, other, name, flag in (
+        (sigma, gamma, "diffuse_sigma_A", "-diffuse_gamma"),
+        (gamma, sigma, "diffuse_gamma_A", "-diffuse_sigma"),
+        (group, sigma, "diffuse_group", "-diffuse_sigma"),
+    ):
+        if own is not None and other is None:
+            raise InputError(name, "displacements need an amplitude and a correlation length", f"give {flag} too")
+    for value in sigma or ():
+        if not 0 <= _number(value) <= LARGEST_SIGMA_A:
+            raise InputError("diffuse_sigma_A", f"{_number(value):g} A", f"give 0 to {LARGEST_SIGMA_A:g} A")
+    for value in gamma or ():
+        if not SMALLEST_GAMMA_A <= _number(value) <= LARGEST_GAMMA_A:
+            advice = f"give {SMALLEST_GAMMA_A:g} to {LARGEST_GAMMA_A:g} A"
+            raise InputError("diffuse_gamma_A", f"{_number(value):g} A", advice)
+    if group is not None:
+        laue_operations(group)
+
+
+def laue_operations(name: str) -> np.ndarray:
+    """The rotations W [K, 3, 3], h' = h W, of the point group of a space group or point group.
+
+    Raises:
+        InputError: there is no such group.
+    """
+    import gemmi
+
+    found = gemmi.find_spacegroup_by_name(name) or gemmi.find_spacegroup_by_name(f"P{name}")
+    if found is None:
+        raise InputError("diffuse_group", f"{name!r} is no space group", "write it like P43212, or P422")
+    turns = {tuple(map(tuple, operation.rot)) for operation in found.operations().sym_ops}
+    matrices = np.array(sorted(turns), dtype=np.float64) / gemmi.Op.DEN
+    signs = np.sign(np.linalg.det(matrices))[:, None, None]
+    return np.unique(matrices * signs, axis=0)
 
 
 def _check_matrix_of_size(said: CrystalConfig) -> None:

@@ -19,7 +19,13 @@ from nanobrag_torch.legacy_random import LegacyRandom, Stream, random_misset
 from nanobrag_torch.models import Crystal
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm
-from nanobrag_torch.settling.crystal_form import settle_blocks, settle_coupling, settle_mosaic, settle_others
+from nanobrag_torch.settling.crystal_form import (
+    settle_blocks,
+    settle_coupling,
+    settle_diffuse,
+    settle_mosaic,
+    settle_others,
+)
 from nanobrag_torch.settling.values import number, tensor
 from nanobrag_torch.units import (
     degrees_from_radians,
@@ -84,6 +90,7 @@ def settle_crystal(
         coupling=settle_coupling(said),
         blocks=settle_blocks(said),
         others=settle_others(said),
+        diffuse=settle_diffuse(said, inputs, lattice),
     )
     facts["extents"] = (norm(lattice.direct) * N).detach()
     return SettledCrystal(crystal, lattice, (*sample_notes, *notes), facts)

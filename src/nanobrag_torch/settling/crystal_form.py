@@ -10,13 +10,16 @@ from torch import Tensor
 
 from nanobrag_torch.config import CrystalConfig
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.geometry.cell import Lattice
 from nanobrag_torch.geometry.low_discrepancy import gaussian_points, lorentzian_points
+from nanobrag_torch.geometry.orientation import crystal_frame
 from nanobrag_torch.geometry.rotation import matrices_of_vectors
 from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.legacy_random import MOSAIC_SEED, LegacyRandom, Stream, mosaic_draws
-from nanobrag_torch.models import Blocks, Mosaic, Other
+from nanobrag_torch.models import Blocks, Diffuse, Mosaic, Other
 from nanobrag_torch.models.experiment import Note
-from nanobrag_torch.settling.check_matter import twin_law
+from nanobrag_torch.physics.diffuse import distinct
+from nanobrag_torch.settling.check_matter import laue_operations, twin_law
 from nanobrag_torch.settling.steps import mosaic_domains
 from nanobrag_torch.settling.values import number, optional, tensor
 from nanobrag_torch.units import radians_from_degrees
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_EVEN_DOMAINS = 20
 DEFAULT_BLOCK_SIZES = 5
+LIKE_METRIC = 0.02
+"""How far a cell may be from the symmetry of its group, as a part of its largest 1/d²."""
 POINTS = {"gauss": gaussian_points, "lorentz": lorentzian_points}
 
 
@@ -107,6 +112,29 @@ def settle_blocks(said: CrystalConfig) -> Blocks | None:
     count = DEFAULT_BLOCK_SIZES if said.block_sizes is None else said.block_sizes
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     return Blocks(real(said.block_spread), real(nodes), real(weights / weights.sum()))
+
+
+def settle_diffuse(said: CrystalConfig, inputs: Inputs, lattice: Lattice) -> Diffuse | None:
+    """The displacements, with the operations of the Laue group that make different laws of them, or `None`.
+
+    Raises:
+        InputError: a group that does not exist, or whose symmetry the cell does not have.
+    """
+    if said.diffuse_sigma_A is None or said.diffuse_gamma_A is None:
+        return None
+    sigma, gamma = vector(said.diffuse_sigma_A), vector(said.diffuse_gamma_A)
+    if not bool((sigma.detach() > 0).any()) and not sigma.requires_grad:
+        return None
+    source = inputs.model or inputs.reflections
+    name = said.diffuse_group or ("P 1" if source is None else source.space_group)
+    operations = real(laue_operations(name))
+    metric = lattice.reciprocal.detach() @ lattice.reciprocal.detach().T
+    worst = (operations @ metric @ operations.mT - metric).abs().max() / metric.abs().max()
+    if float(worst) > LIKE_METRIC:
+        problem = f"the cell does not have the symmetry of {name}"
+        raise InputError("diffuse_group", problem, "give the crystal's group, or P1")
+    rows = lattice.reciprocal.detach() @ crystal_frame(lattice.direct.detach()).T
+    return Diffuse(sigma, gamma, distinct(operations, rows))
 
 
 def settle_others(said: CrystalConfig) -> tuple[Other, ...]:

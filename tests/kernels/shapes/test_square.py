@@ -23,5 +23,5 @@ def test_an_axis_with_one_cell_contributes_one():
 
 
 def test_every_shape_has_its_own_code():
-    assert sorted(CODES.values()) == [0, 1, 2, 3]
-    assert set(CODES) == set(AMPLITUDES)
+    assert sorted(CODES.values()) == [0, 1, 2, 3, 4]
+    assert set(CODES) == {*AMPLITUDES, "diffuse"}

@@ -88,6 +88,33 @@ DISORDER = (
         extension=True,
     ),
     Flag(
+        ("-diffuse_sigma",),
+        "diffuse scattering of displaced cells: root mean square displacement along a, c* x a and c*",
+        "-diffuse_sigma 0.5 0.4 0.3",
+        {"crystal.diffuse_sigma_A": (0.5, 0.4, 0.3)},
+        takes=reals("crystal.diffuse_sigma_A", "a", "b", "c"),
+        unit="Å",
+        extension=True,
+    ),
+    Flag(
+        ("-diffuse_gamma",),
+        "length over which displacements are alike, along a, c* x a and c*",
+        "-diffuse_gamma 60 50 40",
+        {"crystal.diffuse_gamma_A": (60.0, 50.0, 40.0)},
+        takes=reals("crystal.diffuse_gamma_A", "a", "b", "c"),
+        unit="Å",
+        extension=True,
+    ),
+    Flag(
+        ("-diffuse_group",),
+        "space or point group whose Laue symmetry the diffuse scattering has",
+        "-diffuse_group P422",
+        {"crystal.diffuse_group": "P422"},
+        takes=name("crystal.diffuse_group", "group"),
+        default="that of the file of structure factors, else P1",
+        extension=True,
+    ),
+    Flag(
         ("-lattice",),
         "a further lattice: its share of the crystal, and its turn about lab x, y, z (degrees); may be given several "
         "times",

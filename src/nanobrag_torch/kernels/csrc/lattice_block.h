@@ -80,10 +80,10 @@ INLINE void sum_double(int shape, int lookup, const struct lattice *in, const st
         SIMD for (int lane = 0; lane < LANES; lane++) {
             double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l;
             double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
-            double L = amplitude(shape, dh, dk, dl, &numbers);
+            double L = shape == DIFFUSE ? 1.0 : amplitude(shape, dh, dk, dl, &numbers);
             if (lookup == NEAREST) L *= table[place(&grid, h, k, l)];
             if (lookup == TRICUBIC) L *= F[lane];
-            sum[lane] += L * L;
+            sum[lane] += shape == DIFFUSE ? L * L * diffuse(h + dh, k + dk, l + dl, dh, dk, dl, &numbers) : L * L;
         }
     }
 }
@@ -169,6 +169,11 @@ NOINLINE void lattice_block(const struct lattice *l, const struct vectors *S, do
         SUM_CASES(ROUND)
         SUM_CASES(GAUSS)
         SUM_CASES(TOPHAT)
+    case DIFFUSE:
+        if (l->lookup == CONSTANT) sum_double(DIFFUSE, CONSTANT, l, S, sum);
+        else if (l->lookup == NEAREST) sum_double(DIFFUSE, NEAREST, l, S, sum);
+        else sum_double(DIFFUSE, TRICUBIC, l, S, sum);
+        break;
     }
 }
 

@@ -158,11 +158,19 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
                 F[lane] = table[at];
                 if (wants_table) index[lane] = at;
             }
+            if (shape == DIFFUSE) {
+                hkl[0][lane] = h + turn[0][lane];
+                hkl[1][lane] = k + turn[1][lane];
+                hkl[2][lane] = l + turn[2][lane];
+            }
         }
         SIMD for (int lane = 0; lane < LANES; lane++) {
             double dh = turn[0][lane], dk = turn[1][lane], dl = turn[2][lane], gh, gk, gl, L2;
             double FF = lookup == CONSTANT ? 1.0 : F[lane] * F[lane], gFF = scaled[lane] * FF;
-            if (shape == SQUARE) L2 = square_vjp(wants_numbers, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
+            if (shape == DIFFUSE)
+                L2 = diffuse_vjp(hkl[0][lane], hkl[1][lane], hkl[2][lane], dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl,
+                                 lanes);
+            else if (shape == SQUARE) L2 = square_vjp(wants_numbers, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
             else L2 = radial_vjp(shape, dh, dk, dl, &numbers, gFF, lane, &gh, &gk, &gl, lanes);
             if (lookup != CONSTANT && (wants_table || lookup == TRICUBIC)) by_F[lane] = 2.0 * scaled[lane] * F[lane] * L2;
             if (lookup == TRICUBIC) {
@@ -214,6 +222,8 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
         VJP_LOOKUPS(EACH, ROUND, 1)                                                            \
     } else if (l->shape == GAUSS) {                                                            \
         VJP_LOOKUPS(EACH, GAUSS, 1)                                                            \
+    } else if (l->shape == DIFFUSE) {                                                          \
+        VJP_LOOKUPS(EACH, DIFFUSE, 1)                                                          \
     } else {                                                                                   \
         VJP_LOOKUPS(EACH, TOPHAT, 1)                                                           \
     }

@@ -16,7 +16,7 @@
 #define LEVEL _default
 #endif
 
-enum shape { SQUARE, ROUND, GAUSS, TOPHAT };
+enum shape { SQUARE, ROUND, GAUSS, TOPHAT, DIFFUSE };
 enum lookup { CONSTANT, NEAREST, TRICUBIC };
 enum curvature { FLAT, CURVED_NANOBRAGG, CURVED_EXACT };
 enum background { NO_BACKGROUND, BACKGROUND_NANOBRAGG, BACKGROUND_EXACT };

@@ -1,7 +1,9 @@
 /* The lattice amplitude L of each crystal shape, up to sign, for one lane, in double and in single precision.
  *
  * d are the distances of h, k, l from their nearest whole numbers. ROUND, GAUSS and TOPHAT are functions of
- * u = scale |W^T d|^2, with W = diag(N) or the reciprocal vectors (specs: intensity 4; deviations F, D27). */
+ * u = scale |W^T d|^2, with W = diag(N) or the reciprocal vectors (specs: intensity 4; deviations F, D27).
+ * DIFFUSE has an intensity in place of L^2, scale X/(1 + Y)^2 with X = h P h, Y = d G d: N is the diagonal of P, W are
+ * P_12, P_13, P_23, the diagonal of G, and G_12, G_13, G_23. It is formed in double only. */
 #ifndef NANOBRAG_SHAPES_H
 #define NANOBRAG_SHAPES_H
 
@@ -24,14 +26,14 @@ struct shape_numbersf {
 INLINE struct shape_numbers shape_numbers(int shape, int exact_radius, const double *lattice) {
     struct shape_numbers s;
     const double *N = lattice + COUNTS;
-    int diagonal = shape == ROUND || exact_radius;
+    int diagonal = shape == ROUND || (exact_radius && shape != DIFFUSE);
     s.cells = N[0] * N[1] * N[2];
     for (int i = 0; i < 9; i++) s.W[i] = diagonal ? (i % 4 == 0 ? N[i / 4] : 0.0) : lattice[RECIPROCAL + i];
     for (int i = 0; i < 3; i++) {
         s.N[i] = N[i];
         s.near[i] = 2.0 * PI * (N[i] * N[i] - 1.0) / 3.0;
     }
-    s.scale = lattice[FUDGE] * (shape == ROUND ? PI * PI : diagonal ? 1.0 : s.cells * s.cells);
+    s.scale = lattice[FUDGE] * (shape == ROUND ? PI * PI : diagonal || shape == DIFFUSE ? 1.0 : s.cells * s.cells);
     return s;
 }
 
@@ -39,12 +41,12 @@ INLINE struct shape_numbers shape_numbers(int shape, int exact_radius, const dou
 INLINE void shape_numbers_vjp(int shape, int exact_radius, const double *lattice, const struct shape_numbers *g,
                               double *out) {
     const double *N = lattice + COUNTS;
-    int diagonal = shape == ROUND || exact_radius;
+    int diagonal = shape == ROUND || (exact_radius && shape != DIFFUSE);
     double cells = N[0] * N[1] * N[2], by_cells = g->cells;
     if (shape != SQUARE) {
-        double factor = shape == ROUND ? PI * PI : diagonal ? 1.0 : cells * cells;
+        double factor = shape == ROUND ? PI * PI : diagonal || shape == DIFFUSE ? 1.0 : cells * cells;
         out[FUDGE] += g->scale * factor;
-        if (!diagonal) by_cells += g->scale * lattice[FUDGE] * 2.0 * cells;
+        if (!diagonal && shape != DIFFUSE) by_cells += g->scale * lattice[FUDGE] * 2.0 * cells;
     }
     out[COUNTS] += g->N[0] + by_cells * N[1] * N[2];
     out[COUNTS + 1] += g->N[1] + by_cells * N[0] * N[2];
@@ -121,6 +123,18 @@ INLINE float spheref(float u) {
     float far = RATIOF(3.0f * (RATIOF(t * sine_quotientf(t * t), x) - cosinef(t * t)), far_u);
     float near = 1.0f - u * (0.1f - u * (3.5714286e-3f - u * (6.6137566e-5f - u * 7.5156326e-7f)));
     return u > 1.0f ? far : near;
+}
+
+/* x P x of a symmetric form, by its diagonal and P_12, P_13, P_23. */
+INLINE double form(const double *diagonal, const double *across, double x, double y, double z) {
+    return x * (diagonal[0] * x + 2.0 * (across[0] * y + across[1] * z)) +
+           y * (diagonal[1] * y + 2.0 * across[2] * z) + diagonal[2] * z * z;
+}
+
+/* The intensity of DIFFUSE at h, k, l, which are dh, dk, dl from the nearest whole ones. */
+INLINE double diffuse(double h, double k, double l, double dh, double dk, double dl, const struct shape_numbers *s) {
+    double below = 1.0 + form(s->W + 3, s->W + 6, dh, dk, dl);
+    return RATIO(s->scale * form(s->N, s->W, h, k, l), below * below);
 }
 
 /* L of one lane; `shape` is a constant wherever this is used, so that one formula remains. */

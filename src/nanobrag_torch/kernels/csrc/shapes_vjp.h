@@ -106,4 +106,30 @@ INLINE double radial_vjp(int shape, double dh, double dk, double dl, const struc
     return s->cells * s->cells * f * f;
 }
 
+/* The intensity of DIFFUSE, and g times its derivatives by h, k, l. */
+INLINE double diffuse_vjp(double h, double k, double l, double dh, double dk, double dl, const struct shape_numbers *s,
+                          double g, int lane, double *by_h, double *by_k, double *by_l,
+                          struct number_lanes *restrict sums) {
+    const double *N = s->N, *W = s->W;
+    double X = form(N, W, h, k, l), by_below = RATIO(1.0, 1.0 + form(W + 3, W + 6, dh, dk, dl));
+    double part = by_below * by_below, by_X = g * s->scale * part, by_Y = -2.0 * by_X * X * by_below;
+    *by_h = 2.0 * (by_X * (N[0] * h + W[0] * k + W[1] * l) + by_Y * (W[3] * dh + W[6] * dk + W[7] * dl));
+    *by_k = 2.0 * (by_X * (W[0] * h + N[1] * k + W[2] * l) + by_Y * (W[6] * dh + W[4] * dk + W[8] * dl));
+    *by_l = 2.0 * (by_X * (W[1] * h + W[2] * k + N[2] * l) + by_Y * (W[7] * dh + W[8] * dk + W[5] * dl));
+    sums->scale[lane] += g * X * part;
+    sums->N[0][lane] += by_X * h * h;
+    sums->N[1][lane] += by_X * k * k;
+    sums->N[2][lane] += by_X * l * l;
+    sums->W[0][lane] += 2.0 * by_X * h * k;
+    sums->W[1][lane] += 2.0 * by_X * h * l;
+    sums->W[2][lane] += 2.0 * by_X * k * l;
+    sums->W[3][lane] += by_Y * dh * dh;
+    sums->W[4][lane] += by_Y * dk * dk;
+    sums->W[5][lane] += by_Y * dl * dl;
+    sums->W[6][lane] += 2.0 * by_Y * dh * dk;
+    sums->W[7][lane] += 2.0 * by_Y * dh * dl;
+    sums->W[8][lane] += 2.0 * by_Y * dk * dl;
+    return s->scale * X * part;
+}
+
 #endif

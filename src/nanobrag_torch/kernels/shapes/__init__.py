@@ -4,6 +4,7 @@ Every module has `amplitude(delta, N, fudge, reciprocal, radius) -> L [P]`, wher
 [P] of h, k, l from their nearest whole numbers, N [3] the counts of cells, `fudge` [] the factor G on the squared
 radius, `reciprocal` [3,3] the unrotated a*, b*, c* (rows, 1/Å), and `radius` the law of GAUSS and TOPHAT
 (`nanobragg`, or `exact`: specs: deviations F, D27). `CODE` is the number of the shape in compiled kernels.
+`diffuse` stands beside them: an intensity between the spots in place of L².
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from nanobrag_torch.kernels.shapes import gauss, round, square, tophat
+from nanobrag_torch.kernels.shapes import diffuse, gauss, round, square, tophat
 
 Delta = tuple[Tensor, Tensor, Tensor]
 Amplitude = Callable[[Delta, Tensor, Tensor, Tensor, str], Tensor]
@@ -29,4 +30,5 @@ CODES: dict[str, int] = {
     "round": round.CODE,
     "gauss": gauss.CODE,
     "tophat": tophat.CODE,
+    "diffuse": diffuse.CODE,
 }
