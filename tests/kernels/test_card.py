@@ -34,6 +34,7 @@ CASES = {
     "interpolated": {"interpolate": True},
     "gaussian": {"shape": "gauss", "radius": "exact"},
     "round": {"shape": "round"},
+    "diffuse": {"shape": "diffuse", "fudge": torch.tensor(310.0, dtype=torch.float64)},
     "one term": ONE_TERM,
     "curved": {"curved": "nanobragg"},
     "curved on a sphere": {"curved": "exact", "background": "exact"},
