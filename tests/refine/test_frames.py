@@ -134,6 +134,17 @@ def test_images_of_newer_links_are_virtual(tmp_path):
         read_frames(tmp_path / "a.expt").counts[0][2]
 
 
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    (tmp_path / "private").mkdir()
+    eiger(tmp_path / "private")
+    with h5py.File(tmp_path / "stranger.h5", "w") as file:
+        file["/entry/data/data"] = h5py.ExternalLink("../private/a_data_000001.h5", "/entry/data/data")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "stranger.h5").rename(tmp_path / "open" / "stranger.h5")
+    with pytest.raises(FileFormatError, match="outside the folder of the file"):
+        open_frames(tmp_path / "open" / "stranger.h5")
+
+
 def test_photons_and_pixels_that_can_be_believed(tmp_path):
     image = np.full((SLOW, FAST), 25, np.int32)
     image[0, :4] = -1, -2, 200, 199

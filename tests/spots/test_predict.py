@@ -26,7 +26,7 @@ from nanobrag_torch.io.expt_write import write_expt_list
 from nanobrag_torch.io.refl import read_refl, write_refl
 from nanobrag_torch.io.reflection_table import Flag
 from nanobrag_torch.io.scene import ScenePanel, rotation
-from nanobrag_torch.spots import Spread, indices_within, predict, predict_all
+from nanobrag_torch.spots import Spread, indices_within, predict, predict_all, regions
 from nanobrag_torch.spots.rays import excitation, finest
 
 X, Y, Z = np.eye(3)
@@ -114,6 +114,21 @@ def test_a_crystal_that_varies_is_where_its_own_cell_meets_the_sphere():
     np.testing.assert_allclose(
         np.sort(same.predicted, axis=0), np.sort(predict(what, 2.5).predicted, axis=0), atol=1e-9
     )
+
+
+def test_reflections_that_a_scan_catches_by_their_tails():
+    spread = Spread(mosaicity_deg=0.3)
+    inside, wide = (predict(experiment(), 2.5, spread, beyond_deg=beyond) for beyond in (0.0, 0.6))
+    longer = predict(experiment(scan=ScanModel(first=3, images=14, start=19.4, width=0.3)), 2.5)
+    assert len(wide) == len(longer) > len(inside)
+    np.testing.assert_allclose(np.sort(wide.predicted[:, 2]), np.sort(longer.predicted[:, 2]), atol=1e-9)
+    outside = (wide.predicted[:, 2] < 4) | (wide.predicted[:, 2] > 14)
+    assert (wide["partiality"][outside] < 0.5).all()
+    assert (wide["partiality"][outside] > 0).any()
+    made = regions(wide, experiment(), spread=spread)
+    assert (made.table.boxes[:, 4] >= 4).all()
+    assert (made.table.boxes[:, 5] <= 14).all()
+    assert len(made) > len(inside)
 
 
 def test_turns_beyond_a_whole_one_meet_reflections_again():

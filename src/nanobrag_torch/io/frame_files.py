@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.cbf import read_cbf
+from nanobrag_torch.io.hdf5_links import check_links
 from nanobrag_torch.io.reading import PathLike, unopened
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def _hdf5(path: Path) -> Iterator[h5py.File]:
 
 def _open_hdf5(path: Path) -> FrameFile:
     with _hdf5(path) as file:
+        check_links(path)
         names = list(_image_names(path, file))
         if not names:
             raise FileFormatError(path, "", "no images in it: expected /entry/data/data or /entry/data/data_000001")

@@ -53,6 +53,7 @@ def predict(
     *,
     number: int = 0,
     within: float = WITHIN,
+    beyond_deg: float = 0.0,
     indices: Indices | None = None,
 ) -> ReflectionTable:
     """The reflections of an experiment that reach its detector.
@@ -63,6 +64,7 @@ def predict(
         spread: widths; what the experiment says by default, and for a still that says nothing `STILL_SPREAD`.
         number: what stands in the column `id`.
         within: of a still, standard deviations up to which a reflection counts as seen.
+        beyond_deg: of a scan, how far before its start and behind its end the middle of a rocking curve may lie.
         indices: [n, 3] to choose from instead of all within `d_min`.
 
     Returns:
@@ -85,7 +87,7 @@ def predict(
     if experiment.still:
         columns = _still(experiment, hkl, STILL_SPREAD if spread == Spread() else spread, within)
     else:
-        columns = _scan(experiment, hkl, spread)
+        columns = _scan(experiment, hkl, spread, np.radians(beyond_deg))
     if indices is None:
         seen = np.asarray(columns["d"] >= d_min)
         columns = {name: values[seen] for name, values in columns.items()}
@@ -162,7 +164,7 @@ def _turned(turn: Floats, vectors: Floats) -> Floats:
     )
 
 
-def _scan(experiment: Measured, hkl: Indices, spread: Spread) -> dict[str, NDArray[Any]]:
+def _scan(experiment: Measured, hkl: Indices, spread: Spread, beyond: float) -> dict[str, NDArray[Any]]:
     scan, goniometer, s0 = experiment.scan, experiment.goniometer, experiment.beam.s0
     crystal = experiment.crystal
     assert scan is not None
@@ -174,7 +176,7 @@ def _scan(experiment: Measured, hkl: Indices, spread: Spread) -> dict[str, NDArr
     mount, spindle = goniometer.setting @ goniometer.fixed, goniometer.spindle
     middle = crystal.at(0.5 * scan.images)
     varies = crystal.points is not None
-    margin = _drift(crystal.points, middle) if crystal.points is not None else 0.0
+    margin = beyond + (_drift(crystal.points, middle) if crystal.points is not None else 0.0)
     which, phi = _crossings(
         s0, spindle, np.asarray(hkl @ (mount @ np.linalg.inv(middle)).T), low - margin, high + margin
     )
@@ -189,7 +191,7 @@ def _scan(experiment: Measured, hkl: Indices, spread: Spread) -> dict[str, NDArr
         which, phi = which[met], phi[met]
         if (change[met] < _STILL).all():
             break
-    inside = (phi >= low) & (phi < high)
+    inside = (phi >= low - beyond) & (phi < high + beyond)
     which, phi = which[inside], phi[inside]
     place = (phi - begin) / np.radians(scan.width)
     reciprocal = np.linalg.inv(crystal.at(place))

@@ -267,22 +267,31 @@ def _flags(made: Regions, border: float) -> NDArray[np.uint64]:
 
 
 def _reached(centre: Floats, boxes: NDArray[np.int32], reach: Floats) -> Bits:
-    """Which spots [n] have another within a reach (fast, slow) on an image that both are on.
+    """Which spots [n] have another within a reach (fast, slow) on an image that both are on."""
+    hit = np.zeros(len(centre), dtype=np.bool_)
+    # Rows by the images they are on: each row once for every image of its box.
+    depth = (boxes[:, 5] - boxes[:, 4]).astype(np.int64)
+    row = np.repeat(np.arange(len(boxes)), depth)
+    image = boxes[row, 4] + np.arange(len(row)) - np.repeat(np.cumsum(depth) - depth, depth)
+    order = np.argsort(image, kind="stable")
+    edges = np.flatnonzero(np.diff(image[order])) + 1
+    for rows in np.split(row[order], edges):
+        hit[rows] |= _near(centre[rows], reach)
+    return hit
 
-    Sorted along the slow axis, only neighbours within the reach are compared.
-    """
+
+def _near(centre: Floats, reach: Floats) -> Bits:
+    """Which points [n] have another within a reach; sorted along slow, only neighbours that close are compared."""
     order = np.argsort(centre[:, 1], kind="stable")
-    place, box = centre[order], boxes[order]
+    place = centre[order]
     hit = np.zeros(len(order), dtype=np.bool_)
     for step in range(1, len(order)):
-        first, second = place[:-step], place[step:]
-        near = second[:, 1] - first[:, 1] < reach[1]
-        if not near.any():
+        close = place[step:, 1] - place[:-step, 1] < reach[1]
+        if not close.any():
             break
-        near &= np.abs(second[:, 0] - first[:, 0]) < reach[0]
-        near &= (box[:-step, 4] < box[step:, 5]) & (box[step:, 4] < box[:-step, 5])
-        hit[:-step] |= near
-        hit[step:] |= near
+        close &= np.abs(place[step:, 0] - place[:-step, 0]) < reach[0]
+        hit[:-step] |= close
+        hit[step:] |= close
     found = np.zeros(len(order), dtype=np.bool_)
     found[order] = hit
     return found
