@@ -245,25 +245,30 @@ def _rocking(table: ReflectionTable, experiment: Measured, spread: Spread) -> Fl
 
 def _flags(made: Regions, border: float) -> NDArray[np.uint64]:
     flags = made.table.flags.copy()
-    rows, half = np.arange(len(made)), np.array(made.core)
-    whole = np.prod(np.floor(made.centres[:, :2] + half - 0.5) - np.ceil(made.centres[:, :2] - half - 0.5) + 1, axis=1)
-    boxes, panels = made.table.boxes, made.table.panel
+    half, boxes, panels = np.array(made.core), made.table.boxes, made.table.panel
     for number in np.unique(panels):
-        own = rows[panels == number]
-        slow, fast, region = _box_pixels(boxes[own])
-        inside = (np.abs(np.column_stack([fast, slow]) + 0.5 - made.centres[own, :2][region]) <= half).all(axis=1)
-        good = made.mask[number][slow, fast]
-        meant = np.bincount(region[inside & good], minlength=len(own))
-        lost = np.bincount(region[inside & ~good], minlength=len(own))
-        flags[own[meant < 0.5 * whole[own]]] |= np.uint64(Flag.DONT_INTEGRATE)
-        centre, shape = made.centres[own, :2], made.shapes[number]
-        cut = ((centre - half < 0) | (centre + half > [shape[1], shape[0]])).any(axis=1)
+        own = np.flatnonzero(panels == number)
+        centre, shape = made.centres[own, :2], np.array(made.shapes[number])
+        # First and one past the last pixel (fast, slow) whose centre lies in the core, as if there were no edge.
+        low, high = np.ceil(centre - half - 0.5), np.floor(centre + half - 0.5) + 1
+        cut = ((low < 0) | (high > shape[::-1])).any(axis=1)
+        whole = np.prod(high - low, axis=1)
+        low, high = (np.clip(x, 0, shape[::-1]).astype(np.int64) for x in (low, high))
+        sums = np.pad(np.cumsum(np.cumsum(~made.mask[number], axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+        lost = _sum_of(sums, low[:, 0], high[:, 0], low[:, 1], high[:, 1])
+        outer = _sum_of(sums, *boxes[own, :4].astype(np.int64).T) - lost
+        meant = np.prod(high - low, axis=1) - lost
+        flags[own[meant < 0.5 * whole]] |= np.uint64(Flag.DONT_INTEGRATE)
         flags[own[(lost > 0) | cut]] |= np.uint64(Flag.FOREGROUND_INCLUDES_BAD_PIXELS)
-        outer = np.bincount(region[~inside & ~good], minlength=len(own))
         flags[own[outer > 0]] |= np.uint64(Flag.BACKGROUND_INCLUDES_BAD_PIXELS)
         for reach, flag in ((half, Flag.OVERLAPPED_FG), (half + border, Flag.OVERLAPPED_BG)):
             flags[own[_reached(centre, boxes[own], half + reach)]] |= np.uint64(flag)
     return flags
+
+
+def _sum_of(sums: Whole, f0: Whole, f1: Whole, s0: Whole, s1: Whole) -> Whole:
+    """Sums [n] over rectangles of an array whose sums [slow + 1, fast + 1] from its corner are given."""
+    return np.asarray(sums[s1, f1] - sums[s0, f1] - sums[s1, f0] + sums[s0, f0])
 
 
 def _reached(centre: Floats, boxes: NDArray[np.int32], reach: Floats) -> Bits:
