@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.refl import read_refl, write_refl
@@ -132,6 +134,27 @@ def test_refusals(tmp_path, content, words):
     with pytest.raises(FileFormatError, match=words) as caught:
         read_refl(tmp_path / "a.refl")
     assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_is_refused_in_one_line_or_read(tmp_path, data):
+    write_refl(tmp_path / "a.refl", table())
+    content = bytearray((tmp_path / "a.refl").read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    (tmp_path / "b.refl").write_bytes(bytes(content))
+    message = refusal(tmp_path / "b.refl")
+    assert message is None or ("\n" not in message and "b.refl" in message)
+
+
+def refusal(path) -> str | None:
+    try:
+        read_refl(path)
+    except FileFormatError as error:
+        return str(error)
+    return None
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.errors import FileFormatError, InputError, NanobragWarning
 from nanobrag_torch.io.cbf import write_cbf
 from nanobrag_torch.io.expt import write_expt
 from nanobrag_torch.io.expt_list import read_expt_list
@@ -72,6 +72,14 @@ def smv_files(folder: Path) -> Path:
     return expt(folder, "a_###.img")
 
 
+def zipped_smv(folder: Path) -> Path:
+    smv_files(folder)
+    for path in folder.glob("*.img"):
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return expt(folder, "a_###.img.gz")
+
+
 def nexus(folder: Path) -> Path:
     write_nexus(folder / "a.nxs", NexusImages(((image,) for image in IMAGES), [5.0, 5.5, 6.0]), scene())
     return expt(folder, "a.nxs")
@@ -96,7 +104,7 @@ def eiger(folder: Path) -> Path:
     return expt(folder, "a_master.h5")
 
 
-@pytest.mark.parametrize("make", [cbf, zipped, smv_files, nexus, eiger])
+@pytest.mark.parametrize("make", [cbf, zipped, smv_files, zipped_smv, nexus, eiger])
 def test_values_come_as_they_were_written(tmp_path, make):
     frames = read_frames(make(tmp_path))
     assert len(frames) == 3
@@ -218,6 +226,26 @@ def test_several_sweeps_and_stills_in_one(tmp_path):
     assert len(frames) == 4
     assert (frames.frames[3].number, frames.frames[3].experiment) == (0, 1)
     np.testing.assert_array_equal(frames.counts[0][3], IMAGES[1])
+
+
+def test_frames_travel_to_other_processes(tmp_path):
+    import pickle
+
+    frames = read_frames(cbf(tmp_path))
+    frames.values(0)
+    again = pickle.loads(pickle.dumps(frames))
+    np.testing.assert_array_equal(again.counts[0][1], IMAGES[1])
+
+
+def test_a_mask_that_is_not_read_is_said(tmp_path):
+    import json
+
+    path = cbf(tmp_path)
+    content = json.loads(path.read_text())
+    content["imageset"][0]["mask"] = "pixels.mask"
+    path.write_text(json.dumps(content))
+    with pytest.warns(NanobragWarning, match="experiment 0 has a mask in a file of DIALS"):
+        read_frames(path)
 
 
 def test_what_does_not_belong_together(tmp_path):

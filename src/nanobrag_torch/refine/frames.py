@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanobrag_torch.errors import InputError
+from nanobrag_torch.errors import InputError, NanobragWarning
 from nanobrag_torch.io.expt_list import read_expt_list
 from nanobrag_torch.io.expt_models import DetectorModel, Measured, PanelModel
 from nanobrag_torch.io.files import PathLike
@@ -87,6 +88,10 @@ class Frames:
     def __post_init__(self) -> None:
         if self._cache is None:
             object.__setattr__(self, "_cache", lru_cache(maxsize=_KEPT)(self._read))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the images in memory, for other processes."""
+        return Frames, (self.frames, self.experiments, self.mask, self.gain, self.pedestal)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -312,6 +317,9 @@ def _files(
         return [os.fspath(image) for image in share]
     if experiment.images is None:
         raise InputError(name, f"experiment {place} names no images", "give them")
+    if experiment.images.raw.get("mask"):
+        text = f"{name}: experiment {place} has a mask in a file of DIALS, which is not read; give it as an array"
+        warnings.warn(NanobragWarning(text), stacklevel=3)
     found = []
     for wanted in experiment.images.names:
         base = Path() if folder is None else Path(folder)
