@@ -57,9 +57,8 @@ def prepare() -> None:
     import hdf5plugin  # noqa: F401
 
     import nanobrag_torch.cli.series
-    import nanobrag_torch.describe
-    import nanobrag_torch.settling.scene
-    import nanobrag_torch.simulator  # noqa: F401
+    import nanobrag_torch.pipeline.describe
+    import nanobrag_torch.pipeline.simulator  # noqa: F401
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -27,13 +27,13 @@ import numpy as np
 from nanobrag_torch import Simulator, __version__, settle
 from nanobrag_torch.cli.outputs import Results, header
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
-from nanobrag_torch.describe import describe, pixel_masks
 from nanobrag_torch.io.cbf import write_cbf
 from nanobrag_torch.io.expt import config_fields, read_expt
 from nanobrag_torch.io.nexus import NexusImages, write_nexus
 from nanobrag_torch.io.smv import write_smv
 from nanobrag_torch.legacy_random import LegacyRandom, Stream
 from nanobrag_torch.physics.noise import noise_image
+from nanobrag_torch.pipeline.describe import describe, pixel_masks
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"

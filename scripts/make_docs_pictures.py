@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from nanobrag_torch import Config, CrystalConfig, DetectorConfig, settle
-from nanobrag_torch.describe import describe
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.scene import Scene
+from nanobrag_torch.pipeline.describe import describe
 from nanobrag_torch.units import metres_from_mm
 
 HERE = Path(__file__).resolve().parents[1] / "docs" / "images" / "conventions"

@@ -14,7 +14,7 @@ from nanobrag_torch.parity.golden import Case, experiment_of, load_cases, run_ca
 from nanobrag_torch.parity.golden_table import counts, texts
 from nanobrag_torch.parity.traces import BOUND, trace_deviations
 from nanobrag_torch.physics.noise import noise_image
-from nanobrag_torch.trace import trace_pixel
+from nanobrag_torch.pipeline.trace import trace_pixel
 
 
 @pytest.mark.verdicts("image", "image_corrected", "corrected_sum")

@@ -15,41 +15,25 @@ import nanobrag_torch
 
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
-    ("errors", "units", "numerics", "legacy_random", "native", "text", "picture", "guard", "memory"),
+    ("errors", "units", "numerics", "legacy_random", "native", "text", "guard", "memory", "moved"),
     ("config", "geometry", "kernels", "materials", "engine"),
-    ("models", "physics", "image"),
-    ("render", "compose", "plan", "trace", "table_range", "jacobian", "variants", "io"),
+    ("models", "physics", "io"),
+    ("pipeline",),
     ("spots",),
-    ("settling", "simulator", "refine", "describe"),
+    ("settling", "refine"),
     ("cli",),
     ("parity", "view", "dataset"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FREE = {"__init__", "__main__"}
 """They load names of any level on demand."""
-EXCEPTIONS = {
-    ("image", "models"): "an image carries the experiment it came from",
-    ("render", "plan"): "one package in four modules",
-    ("compose", "render"): "one package in five modules",
-    ("compose", "plan"): "one package in five modules",
-    ("trace", "render"): "one package in four modules",
-    ("table_range", "render"): "one package in four modules",
-    ("jacobian", "render"): "one package in five modules",
-    ("jacobian", "plan"): "one package in five modules",
-    ("jacobian", "compose"): "one package in seven modules",
-    ("variants", "compose"): "one package in seven modules",
-    ("variants", "render"): "one package in six modules",
-    ("variants", "jacobian"): "one package in six modules",
-    ("refine", "simulator"): "a fit renders",
-}
-"""(importing, imported): the reason."""
 TORCH_FREE = (
     "errors",
     "units",
     "legacy_random",
     "native",
     "text",
-    "picture",
+    "moved",
     "guard",
     "memory",
     "engine",
@@ -109,14 +93,9 @@ def test_imports_go_down():
             parts = target.split(".")
             if len(parts) == 1 or parts[1] not in LEVEL or parts[1] == own:
                 continue
-            if LEVEL[parts[1]] >= LEVEL[own] and (own, parts[1]) not in EXCEPTIONS:
+            if LEVEL[parts[1]] >= LEVEL[own]:
                 wrong.append(f"{name} imports {target}")
     assert wrong == []
-
-
-def test_exceptions_are_needed():
-    used = {(n.split(".")[0], t.split(".")[1]) for n, tree in modules() for t in imported(tree) if "." in t}
-    assert set(EXCEPTIONS) <= used
 
 
 @pytest.mark.parametrize("name", TORCH_FREE)

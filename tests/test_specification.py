@@ -13,7 +13,7 @@ from nanobrag_torch import Experiment, Image, Simulator, settle
 from nanobrag_torch.cli.parse import parse
 from nanobrag_torch.errors import NanobragWarning, TableRangeWarning
 from nanobrag_torch.kernels.backends import BACKENDS
-from nanobrag_torch.trace import trace_pixel
+from nanobrag_torch.pipeline.trace import trace_pixel
 
 CPU = torch.device("cpu")
 SERVING = [name for name, backend in BACKENDS.items() if backend.why_not(CPU, torch.float64, "square", False) is None]

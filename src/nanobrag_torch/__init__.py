@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from nanobrag_torch.moved import serve_old_names
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -37,8 +39,8 @@ _HOMES = {
     "anomalous_factors": "io.model",
     "model_structure_factors": "settling.model_amplitudes",
     "settle": "settling",
-    "Simulator": "simulator",
-    "Image": "image",
+    "Simulator": "pipeline.simulator",
+    "Image": "pipeline.image",
     "NanobragError": "errors",
     "InputError": "errors",
     "FileFormatError": "errors",
@@ -61,3 +63,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+serve_old_names(__name__)

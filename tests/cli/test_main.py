@@ -215,7 +215,9 @@ def test_failure_while_writing_leaves_everything_as_it_was(run: Any) -> None:
     assert outcome.files == {}
 
 
-@pytest.mark.parametrize("place", ["nanobrag_torch.simulator.Simulator.run", "nanobrag_torch.io.pgm.write_pgm"])
+@pytest.mark.parametrize(
+    "place", ["nanobrag_torch.pipeline.simulator.Simulator.run", "nanobrag_torch.io.pgm.write_pgm"]
+)
 def test_interruption_leaves_no_partial_files(place: str, run: Any) -> None:
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
@@ -231,7 +233,7 @@ def test_bug_is_one_line_and_shows_its_traceback_if_asked(run: Any) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("a bug")
 
-    run.monkeypatch.setattr("nanobrag_torch.simulator.Simulator.run", fail)
+    run.monkeypatch.setattr("nanobrag_torch.pipeline.simulator.Simulator.run", fail)
     outcome = run.small()
     assert outcome.status == 70
     text = "nanobrag: RuntimeError: a bug; this is a fault of the program (--traceback shows where)\n"
@@ -246,7 +248,7 @@ def test_unavailable_backend_is_one_line(run: Any) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise BackendUnavailable("cuda", "there is none; use -device cpu")
 
-    run.monkeypatch.setattr("nanobrag_torch.simulator.Simulator.run", fail)
+    run.monkeypatch.setattr("nanobrag_torch.pipeline.simulator.Simulator.run", fail)
     outcome = run.small()
     assert outcome.status == 9
     assert outcome.err == "nanobrag: cuda: there is none; use -device cpu\n"
@@ -263,7 +265,7 @@ def test_ways_to_compute_arrive(run: Any) -> None:
             raise InputError("spied", "enough")
 
     before = torch.get_num_threads()
-    run.monkeypatch.setattr("nanobrag_torch.simulator.Simulator", Spied)
+    run.monkeypatch.setattr("nanobrag_torch.pipeline.simulator.Simulator", Spied)
     run.small("-threads 1 -device cpu -dtype float32 -memory 300")
     assert seen == {
         "threads": 1,

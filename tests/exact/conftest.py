@@ -13,9 +13,9 @@ import pytest
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, OutputConfig, SamplingConfig
 from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.models import Experiment
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.settling import settle
 from nanobrag_torch.settling.inputs import Inputs
-from nanobrag_torch.simulator import Simulator
 
 PARTS = {
     "crystal": CrystalConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.pipeline.render import panel_frame_of
 
 FAINT = {"default_F": 1e-30, "water_um": 10.0, "wavelength_A": 1.0}
 SOURCES = [[-10.0, 0.0, 0.0, 1.0, 1e-10], [-10.0, 0.1, -0.2, 3.0, 1.1e-10], [-10.0, -0.3, 0.1, 2.0, 0.9e-10]]

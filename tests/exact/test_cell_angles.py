@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from nanobrag_torch.render import lattice_of
+from nanobrag_torch.pipeline.render import lattice_of
 
 
 def random_cells(count):

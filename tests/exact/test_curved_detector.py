@@ -10,8 +10,8 @@ import torch
 
 from nanobrag_torch.geometry.detector import sphere_positions
 from nanobrag_torch.physics.accumulate import sub_pixel
-from nanobrag_torch.render import panel_frame_of, pixel_scene
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.render import panel_frame_of, pixel_scene
+from nanobrag_torch.pipeline.simulator import Simulator
 
 TILTED = [
     {"convention": "MOSFLM"},

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from nanobrag_torch.errors import NanobragWarning
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.settling import settle
 from nanobrag_torch.settling.inputs import Inputs
-from nanobrag_torch.simulator import Simulator
 
 PIXELS = torch.tensor([[2, 3], [9, 11], [7, 10]])
 CELL = {"cell_alpha": 75.0, "cell_beta": 85.0, "cell_gamma": 95.0}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.settling import settle
-from nanobrag_torch.simulator import Simulator
 
 WITHOUT_DEFECTS = [
     {},

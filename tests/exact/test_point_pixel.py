@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanobrag_torch.render import panel_frame_of
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.render import panel_frame_of
+from nanobrag_torch.pipeline.simulator import Simulator
 
 
 @pytest.mark.parametrize("tilt", [0.0, 35.0])

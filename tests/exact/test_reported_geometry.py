@@ -10,9 +10,9 @@ import torch
 
 from nanobrag_torch.cli.outputs import Results, header
 from nanobrag_torch.physics.accumulate import sub_pixel
-from nanobrag_torch.render import panel_frame_of, pixel_scene
+from nanobrag_torch.pipeline.render import panel_frame_of, pixel_scene
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.settling.exact import true_beam_position
-from nanobrag_torch.simulator import Simulator
 
 PLACED = [
     {"convention": "MOSFLM", "twotheta_deg": 10.0},

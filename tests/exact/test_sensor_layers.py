@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from nanobrag_torch.render import panel_frame_of
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.render import panel_frame_of
+from nanobrag_torch.pipeline.simulator import Simulator
 
 EVEN = {"Na": 1, "Nb": 1, "Nc": 1, "polarization": False}
 

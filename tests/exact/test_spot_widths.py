@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
-from nanobrag_torch.render import lattice_of, pixel_scene
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.render import lattice_of, pixel_scene
+from nanobrag_torch.pipeline.simulator import Simulator
 
 CRYSTAL = {"cell_a": 40.0, "cell_b": 60.0, "cell_c": 90.0, "Na": 24, "Nb": 10, "Nc": 14}
 FAR = {"wavelength_A": 1.0, "distance_mm": 1000.0, "pixel_mm": 0.01, "pixels_f": 401, "pixels_s": 401}

@@ -11,7 +11,7 @@ import torch
 from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.parity.golden import Case, experiment_of
-from nanobrag_torch.simulator import Simulator, pixel_lists
+from nanobrag_torch.pipeline.simulator import Simulator, pixel_lists
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*out of range for three point interpolation")
 

@@ -9,7 +9,7 @@ import pytest
 from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.parity.golden import Case, experiment_of
 from nanobrag_torch.parity.traces import BOUND, trace_deviations
-from nanobrag_torch.trace import trace_pixel
+from nanobrag_torch.pipeline.trace import trace_pixel
 
 
 @pytest.mark.having("traces")

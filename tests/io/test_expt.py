@@ -11,10 +11,10 @@ import pytest
 
 from nanobrag_torch import Simulator, settle
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
-from nanobrag_torch.describe import describe
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.expt import config_fields, orientation_matrix, read_expt, write_expt
 from nanobrag_torch.io.scene import rotation
+from nanobrag_torch.pipeline.describe import describe
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "multipanel.expt"
 X, Y, Z = np.eye(3)

@@ -89,7 +89,7 @@ def test_bounds_of_ones_own(against):
 
 
 def test_a_crash_of_ours(against, monkeypatch):
-    from nanobrag_torch import simulator
+    from nanobrag_torch.pipeline import simulator
 
     def broken(*a, **k):
         raise ZeroDivisionError("of a test")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nanobrag_torch.parity.clocked import main
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.simulator import Simulator
 
 
 def test_times_of_a_render(tmp_path, monkeypatch, capsys):

@@ -113,15 +113,15 @@ FAULTS = [
         "F_cell",
         "structure_factors 3",
     ),
-    ("nanobrag_torch.trace.background_intensity", scaled(1.5), "I_before_scaling", "intensity 6"),
-    ("nanobrag_torch.trace.scaled", scaled(1.1), "I_pixel_final", "intensity 6"),
+    ("nanobrag_torch.pipeline.trace.background_intensity", scaled(1.5), "I_before_scaling", "intensity 6"),
+    ("nanobrag_torch.pipeline.trace.scaled", scaled(1.1), "I_pixel_final", "intensity 6"),
     (
         "nanobrag_torch.settling.beam.dispersion_steps",
         lambda plain: lambda n, r: plain(n, 1.01 * r),
         "lambda_meters",
         "sources 2",
     ),
-    ("nanobrag_torch.trace.phi_angles", scaled(1.001), "phi_deg", "crystal 9"),
+    ("nanobrag_torch.pipeline.trace.phi_angles", scaled(1.001), "phi_deg", "crystal 9"),
 ]
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nanobrag_torch.parity.trace_compare import chosen, differences, parse_trace, relative_error
-from nanobrag_torch.trace import Tap
+from nanobrag_torch.pipeline.trace import Tap
 
 TEXT = "banner\nTRACE_C: setup.angles_rad.rotx 0.5\nTRACE_C: step[0,0,0,0,1,0].F_latt -3\nTRACE_C: pixel.polar 1 2 3\n"
 TAPS = [

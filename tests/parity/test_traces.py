@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nanobrag_torch.parity.traces import Deviation, trace_deviations
-from nanobrag_torch.trace import Tap
+from nanobrag_torch.pipeline.trace import Tap
 
 TRACE = {
     "setup": {"angles_rad": {"rotx": 0.1}, "Rx": [[1.0, 0.0], [0.0, 1.0]]},

@@ -14,7 +14,7 @@ from nanobrag_torch.errors import LegacyDefectWarning, NanobragWarning
 from nanobrag_torch.geometry.rotation import rotation_matrices
 from nanobrag_torch.legacy_random import LegacyRandom, Stream, random_misset
 from nanobrag_torch.numerics import norm
-from nanobrag_torch.render import lattice_of
+from nanobrag_torch.pipeline.render import lattice_of
 
 COMMON = "-default_F 1 -oversample 1 -detpixels 4 -dump none.bin "
 DETECTOR = DetectorConfig(pixels_f=4, pixels_s=4)

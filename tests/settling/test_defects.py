@@ -10,9 +10,9 @@ import pytest
 
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, PanelConfig, SamplingConfig
 from nanobrag_torch.errors import LegacyDefectWarning, NanobragWarning
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.settling import settle
 from nanobrag_torch.settling.inputs import Inputs
-from nanobrag_torch.simulator import Simulator
 
 TRICLINIC = {"cell_a": 50.0, "cell_b": 60.0, "cell_c": 70.0, "cell_alpha": 80.0, "cell_beta": 95.0, "cell_gamma": 105.0}
 WEIGHTED = np.array([[-10.0, 0, 0, 1, 1.2e-10], [-10.0, 0.1, 0, 3, 1.2e-10]])

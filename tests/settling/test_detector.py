@@ -12,7 +12,7 @@ from nanobrag_torch.cli.parse import parse
 from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.models import Panel
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.pipeline.render import panel_frame_of
 
 COMMON = "-cell 40 -N 2 -default_F 1 -oversample 1 -dump none.bin "
 SMALL = "-detpixels_x 20 -detpixels_y 16 -pixel 0.4 -distance 60 "

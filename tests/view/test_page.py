@@ -13,7 +13,7 @@ import pytest
 
 from nanobrag_torch import Config, CrystalConfig, DetectorConfig, SamplingConfig, Simulator, settle
 from nanobrag_torch.io.scene import Scene
-from nanobrag_torch.trace import trace_pixel
+from nanobrag_torch.pipeline.trace import trace_pixel
 from nanobrag_torch.view import Picture, page, pictures_of
 from nanobrag_torch.view.main import scene_of_words
 from nanobrag_torch.view.page import packed

@@ -9,7 +9,7 @@ from nanobrag_torch.errors import ImageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nanobrag_torch.image import Image
+    from nanobrag_torch.pipeline.image import Image
 
 
 def checked(image: Image) -> Image:

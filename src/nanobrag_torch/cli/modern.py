@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nanobrag_torch.config import Config
-    from nanobrag_torch.image import Image
     from nanobrag_torch.io.files import WholeFiles
     from nanobrag_torch.models import Experiment
+    from nanobrag_torch.pipeline.image import Image
 
 MODERN = ("cbf_file", "nexus_file")
 """Configuration fields of these files."""
@@ -54,8 +54,8 @@ def warn_of_losses(experiment: Experiment, names: Mapping[str, str]) -> None:
     SMV files of the C program's own options are written as it writes them, without remark; one of a detector read
     from an experiment list is judged like a miniCBF.
     """
-    from nanobrag_torch.describe import describe
     from nanobrag_torch.io.scene import unsaid_by_any, unsaid_by_flat_headers
+    from nanobrag_torch.pipeline.describe import describe
 
     flat = {"cbf_file"}
     config = experiment.facts["config"]
@@ -115,7 +115,7 @@ def write_modern(
     """Write the miniCBF and NeXus files among `names`; `when` is their time stamp, now by default."""
     if not set(MODERN) & set(names):
         return
-    from nanobrag_torch.describe import describe, pixel_masks
+    from nanobrag_torch.pipeline.describe import describe, pixel_masks
 
     scene, masks = describe(image.experiment), pixel_masks(image.experiment)
     counts = counts_of(image, config)

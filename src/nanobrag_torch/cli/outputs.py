@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nanobrag_torch.config import Config, OutputConfig
-    from nanobrag_torch.image import Image, Statistics
     from nanobrag_torch.io.rings import Marks
     from nanobrag_torch.io.smv import SmvHeader
     from nanobrag_torch.models import Experiment
+    from nanobrag_torch.pipeline.image import Image, Statistics
 
 Say = Callable[[str], None]
 
@@ -187,8 +187,8 @@ def _marks(results: Results) -> Marks | None:
     """Rings and beam for the picture, if they were asked for."""
     if not results.config.output.png_rings:
         return None
-    from nanobrag_torch.describe import describe
     from nanobrag_torch.io.rings import marks
+    from nanobrag_torch.pipeline.describe import describe
 
     return marks(describe(results.experiment))
 
@@ -197,8 +197,8 @@ def _picture(results: Results) -> NDArray[np.floating]:
     """The image [slow, fast]; of several panels, how they look from the sample."""
     if len(results.experiment.detector.panels) == 1:
         return results.values
-    from nanobrag_torch.describe import describe
     from nanobrag_torch.io.flat_view import flat_view
+    from nanobrag_torch.pipeline.describe import describe
 
     return flat_view(describe(results.experiment), results.image.numpy())
 
@@ -249,7 +249,7 @@ def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say:
 def header(results: Results) -> SmvHeader:
     """The SMV header of a run (specs: io_formats 3)."""
     from nanobrag_torch.io.smv import SmvHeader
-    from nanobrag_torch.render import panel_frame_of
+    from nanobrag_torch.pipeline.render import panel_frame_of
 
     experiment = results.experiment
     panel, scan, facts = experiment.detector.panels[0], experiment.scan, experiment.facts

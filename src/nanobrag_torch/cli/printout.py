@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def pixel_lines(experiment: Experiment, fast: int, slow: int) -> Iterator[str]:
     """What made the value of a pixel: its last sample, and the factors of the whole pixel."""
-    from nanobrag_torch.trace import trace_pixel
+    from nanobrag_torch.pipeline.trace import trace_pixel
 
     taps = trace_pixel(experiment, slow, fast, every_term=True)
     last = {tap.name: tap.values for tap in taps if not tap.place.startswith("pixel")}

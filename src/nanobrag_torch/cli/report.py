@@ -30,8 +30,8 @@ from nanobrag_torch.units import (
 if TYPE_CHECKING:
     from nanobrag_torch.config import Config
     from nanobrag_torch.geometry.detector import Frame
-    from nanobrag_torch.image import Statistics
     from nanobrag_torch.models import Experiment
+    from nanobrag_torch.pipeline.image import Statistics
     from nanobrag_torch.settling.inputs import Inputs
 
 SHAPES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
@@ -44,7 +44,7 @@ def banner(version: str) -> str:
 
 def scene_lines(experiment: Experiment, config: Config, inputs: Inputs) -> Iterator[str]:
     """Everything that is known before the first pixel, in the C program's order."""
-    from nanobrag_torch.render import panel_frame_of
+    from nanobrag_torch.pipeline.render import panel_frame_of
 
     beam = experiment.beam
     frame = panel_frame_of(experiment.detector.panels[0], beam.direction, experiment.physics == "exact")
@@ -90,7 +90,7 @@ def _notes(experiment: Experiment, *stages: str) -> Iterator[str]:
 def _crystal_lines(experiment: Experiment, config: Config) -> Iterator[str]:
     """Interpolation, orientation, cell and size."""
     from nanobrag_torch.geometry.cell import cell_parameters
-    from nanobrag_torch.render import lattice_of
+    from nanobrag_torch.pipeline.render import lattice_of
 
     said, facts = config.crystal, experiment.facts
     if said.interpolate is None:

@@ -15,11 +15,11 @@ from nanobrag_torch.errors import BackendUnavailable, InputError, NanobragWarnin
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
-    from nanobrag_torch.image import Image
     from nanobrag_torch.io.registry import FileRegistry
     from nanobrag_torch.models import Experiment
+    from nanobrag_torch.pipeline.image import Image
+    from nanobrag_torch.pipeline.simulator import Simulator
     from nanobrag_torch.settling.inputs import Inputs
-    from nanobrag_torch.simulator import Simulator
 
 BYTES_PER_MB = 1_000_000
 
@@ -69,8 +69,8 @@ def with_seeds(config: Config, clock: int) -> Config:
 
 def simulator_for(experiment: Experiment, said: OutputConfig) -> Simulator:
     """The simulator with the device, precision and memory that were asked for."""
-    from nanobrag_torch.plan import DEFAULT_BUDGET
-    from nanobrag_torch.simulator import Simulator
+    from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET
+    from nanobrag_torch.pipeline.simulator import Simulator
 
     memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
     try:
@@ -87,7 +87,7 @@ def rendered(simulator: Simulator, said: OutputConfig) -> Image:
 
     from nanobrag_torch.cli.image_check import checked
     from nanobrag_torch.cli.progress import progress_meter
-    from nanobrag_torch.simulator import pixel_lists
+    from nanobrag_torch.pipeline.simulator import pixel_lists
 
     meter = None
     if said.progress and not said.quiet and not said.printout:

@@ -188,9 +188,9 @@ def _unsaid(line: str) -> None:
 def _join(plan: Plan, record: Record, experiment: Experiment, say: Say) -> None:
     """Write the NeXus master of all frames."""
     from nanobrag_torch.cli.modern import NOISE_SATURATION
-    from nanobrag_torch.describe import describe, pixel_masks
     from nanobrag_torch.io.nexus import NexusImages, write_nexus
     from nanobrag_torch.io.nexus_joined import Joined
+    from nanobrag_torch.pipeline.describe import describe, pixel_masks
 
     master, counted = plan.names(MASTER)["nexus_file"], range(1, plan.frames + 1)
     folder = os.path.dirname(os.path.realpath(master))

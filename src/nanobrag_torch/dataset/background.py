@@ -18,7 +18,7 @@ from nanobrag_torch.dataset.scenes import Block
 from nanobrag_torch.dataset.sight import sight
 from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.models import Experiment, Mosaic
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.units import metres_from_mm, metres_from_water_um
 
 Floats = NDArray[np.float64]

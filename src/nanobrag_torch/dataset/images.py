@@ -22,7 +22,7 @@ from nanobrag_torch.dataset.spot_pixels import SpotPixels, spot_pixels
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.simulator import Simulator
+from nanobrag_torch.pipeline.simulator import Simulator
 
 PIXELS_AT_ONCE = 2_500_000
 """Pixels of the images that are made together; it bounds the memory of a worker and changes no bit."""

@@ -288,7 +288,7 @@ def _middle(population: Population, name: str) -> Any:
 def _recommended(base: Experiment, variants: dict[str, Tensor]) -> list[int]:
     """Sub-pixels per side of each image, as `settle` recommends them."""
     from nanobrag_torch.numerics import norm
-    from nanobrag_torch.render import lattice_of, panel_frame_of
+    from nanobrag_torch.pipeline.render import lattice_of, panel_frame_of
 
     exact, found = base.physics == "exact", []
     for place in range(len(variants["fluence"])):

@@ -164,7 +164,7 @@ def _write(maker: Maker, handle: IO[bytes], numbers: range) -> None:
         write_tar(handle, maker.samples(numbers), files)
         return
     from nanobrag_torch.dataset.hdf5_shard import write_hdf5
-    from nanobrag_torch.describe import describe
+    from nanobrag_torch.pipeline.describe import describe
 
     scene = describe(maker.experiment(numbers[0]))
     write_hdf5(handle, maker.samples(numbers), scene, len(numbers), population.noise.saturation)

@@ -14,7 +14,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.physics.absorption import capture_fraction
-from nanobrag_torch.render import lattice_of, panel_frame_of
+from nanobrag_torch.pipeline.render import lattice_of, panel_frame_of
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,8 @@ from nanobrag_torch.geometry.low_discrepancy import sequence
 from nanobrag_torch.numerics import safe_sqrt
 
 Floats = NDArray[np.float64]
+PARALLEL = 1e-12
+"""Sine of the angle between a ray and a face below which the ray passes beside it."""
 
 
 class Body(Protocol):
@@ -101,7 +103,7 @@ class Mesh:
         for corner, edge1, edge2 in zip(a, b - a, c - a, strict=True):
             normal = torch.linalg.cross(edge1, edge2)
             rise = directions @ normal
-            crosses = rise.detach().abs() > 1e-12 * float(normal.detach().norm())
+            crosses = rise.detach().abs() > PARALLEL * float(normal.detach().norm())
             safe = torch.where(crosses, rise, torch.ones_like(rise))[:, None]
             from_corner = points - corner
             t = -(from_corner @ normal)[None] / safe

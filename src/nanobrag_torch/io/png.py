@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from nanobrag_torch.io.files import Opening, PathLike, whole_file
-from nanobrag_torch.picture import BLACK_PERCENTILE, WHITE_PERCENTILE, MarksLike, png_bytes, preview
+from nanobrag_torch.io.picture import BLACK_PERCENTILE, WHITE_PERCENTILE, MarksLike, png_bytes, preview
 
 __all__ = ["preview", "write_png"]
 

@@ -223,7 +223,7 @@ def gradient_runner(load: Load) -> Callable[[], object]:
     """A render followed by the backward pass to every orientation, cell and detector parameter."""
     from dataclasses import replace
 
-    from nanobrag_torch.simulator import Simulator
+    from nanobrag_torch.pipeline.simulator import Simulator
 
     experiment = settled(load)
 
@@ -241,7 +241,7 @@ def gradient_runner(load: Load) -> Callable[[], object]:
 def _runner(experiment: Any, dtype: str) -> Callable[[], object]:
     import torch
 
-    from nanobrag_torch.simulator import Simulator
+    from nanobrag_torch.pipeline.simulator import Simulator
 
     simulator = Simulator(experiment, dtype=dtype)
     return lambda: simulator.run(out_dtype=torch.float32).numpy()

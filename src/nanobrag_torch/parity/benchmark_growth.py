@@ -23,7 +23,7 @@ RENDER = (
     "import sys, torch, warnings\n"
     "warnings.simplefilter('ignore')\n"
     "from nanobrag_torch.parity.benchmark import Load, gradient_runner, settled\n"
-    "from nanobrag_torch.simulator import Simulator\n"
+    "from nanobrag_torch.pipeline.simulator import Simulator\n"
     "load = Load('', tuple(sys.argv[2:]), 0.0)\n"
     "if sys.argv[1] == 'gradient':\n"
     "    gradient_runner(load)()\n"
@@ -52,7 +52,7 @@ def _fastest(words: str, threads: int, runs: int) -> float:
     """Median wall time of warm renders, s."""
     import torch
 
-    from nanobrag_torch.simulator import Simulator
+    from nanobrag_torch.pipeline.simulator import Simulator
 
     torch.set_num_threads(threads)
     simulator = Simulator(settled(Load("", tuple(f"{SCENE} {words}".split()), 0.0)))

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 def _put_clock_on_rendering(figures: dict[str, Any], repeat: int) -> None:
     import torch
 
-    from nanobrag_torch.simulator import Simulator
+    from nanobrag_torch.pipeline.simulator import Simulator
 
     plain = Simulator.run
 

@@ -98,7 +98,7 @@ def total_agreement(case: Case, run: Run) -> float | None:
 
 def worst_trace(case: Case) -> float:
     """Largest deviation of any traced quantity of the case, 0 where it has no trace."""
-    from nanobrag_torch.trace import trace_pixel
+    from nanobrag_torch.pipeline.trace import trace_pixel
 
     traces = case.traces()
     if not traces:

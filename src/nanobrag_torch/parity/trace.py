@@ -22,7 +22,7 @@ from nanobrag_torch.parity.words import OURS_ONLY, portable, without
 if TYPE_CHECKING:
     from nanobrag_torch.models import Experiment
     from nanobrag_torch.parity.trace_compare import Difference
-    from nanobrag_torch.trace import Tap
+    from nanobrag_torch.pipeline.trace import Tap
 
 AGREE, USAGE, RUNNER, DIFFER, FILES = 0, 1, 2, 3, 5
 TIME_LIMIT_S = 120.0
@@ -128,7 +128,7 @@ def settled(args: Sequence[str]) -> Experiment:
 
 def _trace(options: argparse.Namespace) -> int:
     from nanobrag_torch.parity.trace_compare import TOLERANCE, chosen, differences
-    from nanobrag_torch.trace import trace_pixel
+    from nanobrag_torch.pipeline.trace import trace_pixel
 
     args = _with_misset_seed(portable(options.args, Path.cwd()))
     slow, fast = options.pixel

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nanobrag_torch.parity.traces import BY_MAGNITUDE
-from nanobrag_torch.trace import Tap
+from nanobrag_torch.pipeline.trace import Tap
 
 Values = tuple[float, ...]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from nanobrag_torch.trace import Tap
+    from nanobrag_torch.pipeline.trace import Tap
 
 BOUND = 1e-9
 BY_MAGNITUDE = frozenset({"F_latt", "F_latt_a", "F_latt_b", "F_latt_c"})
@@ -23,7 +23,7 @@ class Deviation(NamedTuple):
 
 
 def stored_quantities(trace: Mapping[str, Any], layers: int, oversample: int) -> Iterator[tuple[str, Any]]:
-    """`place.name` and value of everything in a stored trace; the places are those of `nanobrag_torch.trace`."""
+    """`place.name` and value of everything in a stored trace; the places are those of `pipeline.trace`."""
     yield from _flat("setup", trace["setup"])
     yield from _flat("pixel", trace["pixel"])
     square = range(oversample)

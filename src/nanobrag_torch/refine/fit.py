@@ -13,8 +13,8 @@ from torch.optim import LBFGS, Adam
 
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
+from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.refine.parameters import Parameters
-from nanobrag_torch.simulator import Simulator
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """A function of expected [P] and observed [P] values (photons) that returns a scalar."""

@@ -18,7 +18,7 @@ from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.models import Beam, Detector
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import normalise
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.pipeline.render import panel_frame_of
 from nanobrag_torch.settling.colour import coloured_factors
 from nanobrag_torch.settling.crystal import wants_interpolation
 from nanobrag_torch.settling.model_amplitudes import model_structure_factors

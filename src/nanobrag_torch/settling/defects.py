@@ -16,7 +16,7 @@ from nanobrag_torch.geometry.detector import Frame, curved_positions, flat_posit
 from nanobrag_torch.models import Crystal, Detector, Experiment, Panel
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm, normalise
-from nanobrag_torch.render import lattice_of, panel_frame_of
+from nanobrag_torch.pipeline.render import lattice_of, panel_frame_of
 from nanobrag_torch.settling.detector import sensor_steps
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, degrees_from_radians, um_from_metres
 

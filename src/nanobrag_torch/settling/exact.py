@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.models import Detector, Panel
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.pipeline.render import panel_frame_of
 
 
 def true_beam_position(panel: Panel, direction: Tensor, convention: str) -> dict[str, float]:

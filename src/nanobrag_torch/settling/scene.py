@@ -17,7 +17,7 @@ from nanobrag_torch.legacy_random import LegacyRandom
 from nanobrag_torch.models import Beam, Detector, Experiment
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm, normalise
-from nanobrag_torch.render import panel_frame_of, size_matrix
+from nanobrag_torch.pipeline.render import panel_frame_of, size_matrix
 from nanobrag_torch.settling.beam import settle_beam, settled_wavelength
 from nanobrag_torch.settling.check_settled import arithmetic_refused, check_lattice, check_settled
 from nanobrag_torch.settling.checks import check

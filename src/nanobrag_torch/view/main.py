@@ -123,8 +123,8 @@ def scene_of_words(words: Sequence[str]) -> Scene:
     import warnings
 
     from nanobrag_torch.cli.parse import parse_line
-    from nanobrag_torch.describe import describe
     from nanobrag_torch.errors import NanobragWarning
+    from nanobrag_torch.pipeline.describe import describe
     from nanobrag_torch.settling import settle
 
     parsed = parse_line(list(words))

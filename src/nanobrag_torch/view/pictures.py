@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nanobrag_torch.io.scene import Scene
 
 if TYPE_CHECKING:
-    from nanobrag_torch.image import Image
+    from nanobrag_torch.pipeline.image import Image
 
 SHOWN_AS_THEY_ARE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
@@ -40,7 +40,7 @@ class Picture:
 
 def pictures_of(image: Image, name: str = "image") -> list[Picture]:
     """The panels of a rendered image, in float32 as it would be written."""
-    from nanobrag_torch.describe import describe
+    from nanobrag_torch.pipeline.describe import describe
 
     scene = describe(image.experiment)
     panels = image.numpy()

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.kernels.pixel_sum import pixel_sum_jvp, why_not
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.plan import BYTES_PER_PIXEL
-from nanobrag_torch.render import Way, pixel_factors, pixel_scene, plain_sums, scaled
+from nanobrag_torch.pipeline.compose import render_scene
+from nanobrag_torch.pipeline.plan import BYTES_PER_PIXEL
+from nanobrag_torch.pipeline.render import Way, pixel_factors, pixel_scene, plain_sums, scaled
 
 DOUBLE = torch.float64
 

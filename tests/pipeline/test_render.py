@@ -8,12 +8,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nanobrag_torch import Experiment, Simulator, render, settle
+from nanobrag_torch import Experiment, Simulator, settle
 from nanobrag_torch.cli.parse import parse
 from nanobrag_torch.errors import MemoryBudgetError, NanobragWarning
 from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.physics.accumulate import accumulate
-from nanobrag_torch.render import Way, common_scale, lattice_of, panel_frame_of, pixel_scene, plain_sums, scaled
+from nanobrag_torch.pipeline.render import (
+    Way,
+    common_scale,
+    lattice_of,
+    panel_frame_of,
+    pixel_scene,
+    plain_sums,
+    scaled,
+)
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 LINE = (
@@ -116,7 +124,7 @@ def test_a_frame_that_does_not_fit_is_tried_in_smaller_chunks(monkeypatch):
             raise torch.OutOfMemoryError("full")
         return accumulate(scene, chunk, lattice)
 
-    monkeypatch.setattr(render, "accumulate", narrow)
+    monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", narrow)
     found = plain_sums(scene, pixels, Way(backend="reference", budget=640 * 20)).total
     assert torch.equal(found, expected)
     assert sizes[0] == 20
@@ -127,7 +135,7 @@ def test_one_pixel_that_does_not_fit_is_an_error(monkeypatch):
     def full(scene, chunk, lattice):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(render, "accumulate", full)
+    monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", full)
     with pytest.raises(MemoryBudgetError, match="single pixel"):
         plain_sums(pixel_scene(experiment(), 0), torch.arange(4), Way(backend="reference"))
 
@@ -136,7 +144,7 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(monkeypatch):
     def broken(scene, chunk, lattice):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(render, "accumulate", broken)
+    monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", broken)
     with pytest.raises(RuntimeError, match="something else"):
         plain_sums(pixel_scene(experiment(), 0), torch.arange(4), Way(backend="reference"))
 

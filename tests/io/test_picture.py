@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image as PngImage
 
+from nanobrag_torch.io.picture import BEAM_COLOUR, RING_COLOUR, png_bytes, preview, shrunk
 from nanobrag_torch.io.rings import Marks, Ring
-from nanobrag_torch.picture import BEAM_COLOUR, RING_COLOUR, png_bytes, preview, shrunk
 
 IMAGE = np.random.default_rng(2).gamma(2.0, 1.0, (60, 90)).astype(np.float32)
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import InputError
-from nanobrag_torch.jacobian import check_names
 from nanobrag_torch.kernels import op
 from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_sum import why_not
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.render import Way, pixel_factors, pixel_scene
+from nanobrag_torch.pipeline.compose import render_scene
+from nanobrag_torch.pipeline.jacobian import check_names
+from nanobrag_torch.pipeline.render import Way, pixel_factors, pixel_scene
 
 DOUBLE = torch.float64
 

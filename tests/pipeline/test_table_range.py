@@ -20,9 +20,9 @@ from nanobrag_torch import (
 )
 from nanobrag_torch.errors import TableRangeWarning
 from nanobrag_torch.physics.accumulate import sub_pixels, term
-from nanobrag_torch.render import pixel_scene
-from nanobrag_torch.simulator import pixel_lists
-from nanobrag_torch.table_range import Outside, first_outside
+from nanobrag_torch.pipeline.render import pixel_scene
+from nanobrag_torch.pipeline.simulator import pixel_lists
+from nanobrag_torch.pipeline.table_range import Outside, first_outside
 
 
 def scene(size=5, interpolate=True, detector=None, beam=None, sampling=None, **crystal):
@@ -95,7 +95,7 @@ def test_as_a_search_of_every_sample(name):
 
 def test_most_pixels_are_never_looked_at(monkeypatch):
     looked = []
-    monkeypatch.setattr("nanobrag_torch.table_range._first_of", lambda scene, run: looked.append(len(run)))
+    monkeypatch.setattr("nanobrag_torch.pipeline.table_range._first_of", lambda scene, run: looked.append(len(run)))
     experiment = scene(14, detector={"pixels_f": 600, "pixels_s": 600, "pixel_mm": 0.12})
     first_outside(experiment, [None])
     assert 0 < sum(looked) < 0.2 * 360000

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image as PngImage
 
 from nanobrag_torch import Config, CrystalConfig, DetectorConfig, PanelConfig, Simulator, settle
-from nanobrag_torch.image import NOTEBOOK_PIXELS
-from nanobrag_torch.picture import preview
+from nanobrag_torch.io.picture import preview
+from nanobrag_torch.pipeline.image import NOTEBOOK_PIXELS
 
 CRYSTAL = CrystalConfig(cell_a=40.0, Na=3, Nb=3, Nc=3, default_F=10.0)
 

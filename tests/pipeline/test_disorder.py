@@ -22,7 +22,7 @@ from nanobrag_torch import (
 from nanobrag_torch.config import OtherLattice, PathConfig
 from nanobrag_torch.geometry.vectors import real
 from nanobrag_torch.kernels.structure_factors import StructureFactors
-from nanobrag_torch.render import pixel_scene
+from nanobrag_torch.pipeline.render import pixel_scene
 
 SCENE = Config(
     crystal=CrystalConfig(
@@ -176,7 +176,7 @@ def test_a_matrix_of_sizes_is_the_sum_over_a_gaussian_crystal_of_cells():
     A = core.A[0].numpy()
     h = np.array([2.0, -1.0, 3.0]) + generator.uniform(-0.12, 0.12, size=(60, 3))
     S = h @ np.linalg.inv(A).T
-    from nanobrag_torch.render import Way, orientation_sum
+    from nanobrag_torch.pipeline.render import Way, orientation_sum
 
     found = orientation_sum(core, real(S), Way()).numpy()
     covariance = N @ N / (0.63 * 2 * math.pi**2)

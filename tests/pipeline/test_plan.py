@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nanobrag_torch.plan import BYTES_PER_PIXEL, BYTES_PER_TERM, CACHE_PIXELS, chunk_pixels
+from nanobrag_torch.pipeline.plan import BYTES_PER_PIXEL, BYTES_PER_TERM, CACHE_PIXELS, chunk_pixels
 
 
 def test_a_chunk_fits_into_the_budget_and_the_cache():

@@ -24,8 +24,8 @@ from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import sub_pixel
 from nanobrag_torch.physics.amorphous import curve_values, material_sums
 from nanobrag_torch.physics.attenuation import air_transmission, beam_brightness, sample_transmission
-from nanobrag_torch.plan import chunk_pixels
-from nanobrag_torch.render import Values, Way, lattice_of, pixel_scene, render
+from nanobrag_torch.pipeline.plan import chunk_pixels
+from nanobrag_torch.pipeline.render import Values, Way, lattice_of, pixel_scene, render
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 Split = Iterator[tuple[Tensor, Experiment]]

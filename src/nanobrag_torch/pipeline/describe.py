@@ -8,7 +8,7 @@ import numpy as np
 
 from nanobrag_torch.io.scene import GAP, MASKED, Floats, Scene, SceneBeam, ScenePanel
 from nanobrag_torch.models import Experiment
-from nanobrag_torch.render import lattice_of, panel_frame_of
+from nanobrag_torch.pipeline.render import lattice_of, panel_frame_of
 from nanobrag_torch.units import degrees_from_radians, metres_from_mm
 
 if TYPE_CHECKING:

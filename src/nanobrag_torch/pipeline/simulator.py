@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nanobrag_torch.compose import render_scene
 from nanobrag_torch.errors import BackendUnavailable, InputError, TableRangeWarning
-from nanobrag_torch.image import Image
-from nanobrag_torch.jacobian import check_names, panel_jacobian
 from nanobrag_torch.models import Experiment
-from nanobrag_torch.plan import DEFAULT_BUDGET
-from nanobrag_torch.render import Way
-from nanobrag_torch.table_range import first_outside
-from nanobrag_torch.variants import check_variants, panel_variants
+from nanobrag_torch.pipeline.compose import render_scene
+from nanobrag_torch.pipeline.image import Image
+from nanobrag_torch.pipeline.jacobian import check_names, panel_jacobian
+from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET
+from nanobrag_torch.pipeline.render import Way
+from nanobrag_torch.pipeline.table_range import first_outside
+from nanobrag_torch.pipeline.variants import check_variants, panel_variants
 
 DEVICES = ("cpu", "cuda")
 """Types of torch devices that can render."""

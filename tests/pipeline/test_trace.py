@@ -10,7 +10,7 @@ from nanobrag_torch import Experiment, PanelConfig, Simulator, settle
 from nanobrag_torch.cli.parse import parse
 from nanobrag_torch.config import Config, CrystalConfig, DetectorConfig
 from nanobrag_torch.errors import NanobragWarning
-from nanobrag_torch.trace import Tap, trace_pixel
+from nanobrag_torch.pipeline.trace import Tap, trace_pixel
 
 LINE = (
     "-default_F 100 -cell 40 45 50 80 85 95 -N 4 -detpixels_x 20 -detpixels_y 16 -pixel 0.4 -distance 60 -lambda 1.2 "

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanobrag_torch.io.picture import png_bytes, shrunk
 from nanobrag_torch.models import Experiment
-from nanobrag_torch.picture import png_bytes, shrunk
 
 NOTEBOOK_PIXELS = 700
 """Longest edge of a picture in a notebook."""

@@ -33,7 +33,7 @@ from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import PixelSum, accumulate
 from nanobrag_torch.physics.background import background_intensity
 from nanobrag_torch.physics.diffuse import diffuse_forms
-from nanobrag_torch.plan import DEFAULT_BUDGET, chunk_pixels
+from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET, chunk_pixels
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 REPORTED_PIXELS = 2**19

@@ -24,7 +24,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.numerics import sincg
 from nanobrag_torch.physics.accumulate import Cached, SubPixel, Term, accumulate, sub_pixels, term, term_factor
 from nanobrag_torch.physics.background import background_intensity
-from nanobrag_torch.render import Way, orientation_sum, pixel_scene, scaled
+from nanobrag_torch.pipeline.render import Way, orientation_sum, pixel_scene, scaled
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, METRES_PER_ANGSTROM, degrees_from_radians
 
 PLAIN = Way(backend="reference")

@@ -13,7 +13,7 @@ from torch import Tensor
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.physics.accumulate import sub_pixel, sub_pixels, term
-from nanobrag_torch.render import pixel_scene
+from nanobrag_torch.pipeline.render import pixel_scene
 from nanobrag_torch.text import g
 
 RUN_PIXELS = 64

@@ -9,9 +9,9 @@ import pytest
 
 from nanobrag_torch import settle
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
-from nanobrag_torch.describe import describe, pixel_masks
 from nanobrag_torch.io.scene import GAP, MASKED, unsaid_by_flat_headers
-from nanobrag_torch.render import panel_frame_of
+from nanobrag_torch.pipeline.describe import describe, pixel_masks
+from nanobrag_torch.pipeline.render import panel_frame_of
 
 
 @pytest.fixture
