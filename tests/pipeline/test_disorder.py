@@ -270,6 +270,19 @@ def test_absorption_follows_the_spindle():
     assert forward[1] == pytest.approx(math.exp(-3.0 * 0.4), rel=0.1)
 
 
+def test_the_grid_of_the_transmission_is_fine_enough(monkeypatch):
+    """Interpolated on a detector of many pixels, to less than the points' own error; any list of pixels alike."""
+    path = PathConfig(sample_mu_invmm=4.0, sample_form="box", sample_form_mm=(0.1, 0.3, 0.2))
+    detector = DetectorConfig(pixels_f=90, pixels_s=70, pixel_mm=0.3, distance_mm=60.0, convention="DIALS")
+    scene = settle(replace(crystal(shape="gauss", Na=1, Nb=1, Nc=1), path=path, detector=detector))
+    coarse = Simulator(scene).run().array
+    pixels = torch.tensor([[0, 0], [69, 89], [31, 44], [7, 80]])
+    assert torch.equal(Simulator(scene).run(pixels).values[0], coarse[pixels[:, 0], pixels[:, 1]])
+    monkeypatch.setattr("nanobrag_torch.compose.SMOOTH_ANGLE", 1e-9)
+    exact = Simulator(scene).run().array
+    assert float((coarse / exact - 1).abs().max()) < 1e-3
+
+
 def test_air():
     config = replace(SCENE, path=PathConfig(air_mu_invm=2.0))
     scene = settle(SCENE)

@@ -69,7 +69,7 @@ class StructureFactors:
             fixed = x.detach()
             inside = inside & (fixed >= first + 2) & (fixed <= first + size - 3)
             floors.append(torch.floor(fixed))
-            weights.append(_lagrange_weights((x - floors[-1]).to(flat.dtype)))
+            weights.append(lagrange_weights((x - floors[-1]).to(flat.dtype)))
         total = torch.zeros_like(h, dtype=flat.dtype)
         for i in range(4):
             plane = torch.zeros_like(total)
@@ -83,7 +83,7 @@ class StructureFactors:
         return torch.where(inside, total, flat[-1])
 
 
-def _lagrange_weights(f: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def lagrange_weights(f: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weights of the nodes −1, 0, 1, 2 at the fraction 0 ≤ f < 1 [P]."""
     below, above, beyond = f + 1.0, f - 1.0, f - 2.0
     return (

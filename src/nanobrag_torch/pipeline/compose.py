@@ -18,7 +18,7 @@ from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz
 from nanobrag_torch.geometry.vectors import cross, real
 from nanobrag_torch.kernels import forward_mode
 from nanobrag_torch.kernels.pixel_scene import PixelScene
-from nanobrag_torch.kernels.structure_factors import StructureFactors
+from nanobrag_torch.kernels.structure_factors import StructureFactors, lagrange_weights
 from nanobrag_torch.models import Crystal, Experiment, Mosaic, Other
 from nanobrag_torch.numerics import any_nonzero, normalise
 from nanobrag_torch.physics.accumulate import sub_pixel
@@ -29,6 +29,9 @@ from nanobrag_torch.pipeline.render import Values, Way, lattice_of, pixel_scene,
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 Split = Iterator[tuple[Tensor, Experiment]]
+
+SMOOTH_ANGLE = 0.01
+"""Angle (rad) over which the transmission of a sample is interpolated."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None
     if experiment.is_simple:
         return render(experiment, panel_index, pixels, way)
     values, angle = _bragg(experiment, panel_index, pixels, way)
+    if experiment.background.empty and experiment.path.air is None:
+        return Values(values.to(way.out_dtype), angle)
     scene = pixel_scene(experiment, panel_index).to(way.device)
     panel = experiment.detector.panels[panel_index]
     count = panel.pixels_s * panel.pixels_f
@@ -53,7 +58,8 @@ def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None
     if experiment.path.air is not None:
         distance = sub_pixel(replace(scene, oversample=1), listed, 0, (0, 0)).distance
         values = values * air_transmission(distance, experiment.path.air.to(way.device))
-    values = values + _measured(experiment, scene, panel_index, listed, values)
+    if experiment.background.measured is not None or experiment.background.curve is not None:
+        values = values + _measured(experiment, scene, panel_index, listed, values)
     return Values(values.to(way.out_dtype), angle)
 
 
@@ -160,16 +166,17 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
     angle: Tensor | None = None
     for part in parts(experiment):
         for share, step in _spindle_steps(part.experiment):
-            dry = step.replace(crystal=step.crystal.replace(water=real(0.0)))
+            fluence = experiment.beam.fluence * (part.share * share)
+            dry = step.replace(crystal=step.crystal.replace(water=real(0.0)), fluence=fluence)
             how = inner if total is None else quiet
             if step.crystal.shape == "diffuse":
                 how = replace(how, dtype=torch.float64)
             found = render(dry, panel_index, pixels, how)
             angle = found.solid_angle if total is None else angle
-            values = found.values * (part.share * share).to(way.device)
+            values = found.values
             if step.path.sample is not None:
                 values = values * _transmission(step, panel_index, pixels, way)
-            total = values if total is None else total + values
+            total = values if total is None else _added(total, values)
     if total is None:
         raise ValueError("a scene without a crystal")
     water = experiment.crystal.water
@@ -177,6 +184,13 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
         nothing = experiment.crystal.replace(structure_factors=StructureFactors.constant(0.0), interpolate=False)
         total = total + render(experiment.replace(crystal=nothing), panel_index, pixels, quiet).values
     return total, angle
+
+
+def _added(total: Tensor, values: Tensor) -> Tensor:
+    """The sum; in the place of the first where nobody asks for a gradient."""
+    if total.requires_grad or values.requires_grad or forward_mode.active():
+        return total + values
+    return total.add_(values)
 
 
 def _spindle_steps(experiment: Experiment) -> Split:
@@ -191,13 +205,51 @@ def _spindle_steps(experiment: Experiment) -> Split:
 
 
 def _transmission(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> Tensor:
-    """What the sample's absorption and the beam's form leave of the photons to each pixel [P], for one spindle step."""
-    sample, scan, beam = experiment.path.sample, experiment.scan, experiment.beam
-    assert sample is not None
+    """What the sample's absorption and the beam's form leave of the photons to each pixel [P], for one spindle step.
+
+    It is worked out on a grid that is `SMOOTH_ANGLE` wide seen from the sample, and cubic in between.
+    """
     panel = experiment.detector.panels[panel_index]
     scene = replace(pixel_scene(experiment, panel_index).to(way.device), oversample=1)
+    spacing = max(1, int(SMOOTH_ANGLE * float(scene.distance.detach().abs() / scene.pixel_size.detach())))
     listed = torch.arange(panel.pixels_s * panel.pixels_f, device=way.device) if pixels is None else pixels
-    directions = sub_pixel(scene, listed.to(way.device), 0, (0, 0)).directions
+    listed = listed.to(way.device)
+    if spacing == 1:
+        return _reaching(experiment, sub_pixel(scene, listed, 0, (0, 0)).directions, way)
+    columns, rows = (n // spacing + 5 for n in (panel.pixels_f, panel.pixels_s))
+    step = spacing * scene.pixel_size
+    coarse = replace(
+        scene,
+        pixels_f=columns,
+        pixel_size=step,
+        origin=scene.origin - 2.0 * step * (scene.fast + scene.slow),
+        beam_centre=scene.beam_centre + 2.0 * step,
+    )
+    nodes = torch.arange(columns * rows, device=way.device)
+    grid = _reaching(experiment, sub_pixel(coarse, nodes, 0, (0, 0)).directions, way).reshape(rows, columns)
+    return torch.cat([_between(grid, some, panel.pixels_f, spacing) for some in torch.split(listed, 65536)])
+
+
+def _between(grid: Tensor, pixels: Tensor, pixels_f: int, spacing: int) -> Tensor:
+    """Values [P] at pixels of a grid [rows, columns] whose nodes are `spacing` pixels apart, two of them before 0."""
+    places = []
+    for index in (torch.div(pixels, pixels_f, rounding_mode="floor"), pixels % pixels_f):
+        at = (index.to(torch.float64) + 0.5) / spacing + 1.5
+        floor = torch.floor(at)
+        places.append((floor.long(), lagrange_weights(at - floor)))
+    (row, by_row), (column, by_column) = places
+    total = torch.zeros(len(pixels), dtype=grid.dtype, device=grid.device)
+    for i in range(4):
+        for j in range(4):
+            total = total + by_row[i] * by_column[j] * grid[row + (i - 1), column + (j - 1)]
+    return total
+
+
+def _reaching(experiment: Experiment, directions: Tensor, way: Way) -> Tensor:
+    """What is left of the photons in directions [P, 3], for one spindle step."""
+    sample, scan, beam = experiment.path.sample, experiment.scan, experiment.beam
+    if sample is None:
+        return torch.ones_like(directions[:, 0])
     brightness = sample.shares
     if sample.beam is not None:
         points = rotate_about(sample.points, scan.axis, scan.start.expand(len(sample.points)))
@@ -207,21 +259,15 @@ def _transmission(experiment: Experiment, panel_index: int, pixels: Tensor | Non
     back = -scan.start
     incident = rotate_about(beam.direction, scan.axis, back)
     turned = rotate_about(directions, scan.axis.to(way.device), back.to(way.device).expand(len(directions)))
-    return sample_transmission(
-        sample.body,
-        sample.attenuation,
-        sample.points.to(way.device),
-        brightness.to(way.device),
-        incident.to(way.device),
-        turned,
-    )
+    points, brightness = sample.points.to(way.device), brightness.to(way.device)
+    return sample_transmission(sample.body, sample.attenuation, points, brightness, incident.to(way.device), turned)
 
 
 def background_values(experiment: Experiment, scene: PixelScene, pixels: Tensor, way: Way) -> Tensor:
     """Photons [P] of the materials in the beam, in chunks whose size changes no value."""
     background = experiment.background.to(way.device)
-    assert background.area is not None
-    scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * experiment.beam.fluence * background.area
+    area = real(0.0) if background.area is None else background.area
+    scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * experiment.beam.fluence * area.cpu()
     asks = torch.is_grad_enabled() and any(t.requires_grad for t in (*scene.tensors(), *background.tensors()))
     size = chunk_pixels(way.budget, scene.layers * scene.oversample**2 * len(scene.incident), asks)
     found = []
