@@ -155,6 +155,11 @@ def test_gradients(scene):
     assert torch.autograd.gradcheck(photons, start, rtol=1e-4)
 
 
+def test_energies_need_a_model():
+    with pytest.raises(InputError, match="no model"):
+        settle(Config(crystal=CrystalConfig(cell_a=40.0, default_F=1.0, model_energies=True)))
+
+
 def test_sharp_spots_cannot_be_merged(scene):
     with pytest.raises(InputError, match="sharp edges") as refused:
         settle(scene(np.linspace(EDGE, EDGE + 9, 5), merge=0.01, shape="tophat"))

@@ -241,6 +241,13 @@ def test_a_twin_shows_the_amplitudes_of_its_law():
     assert np.abs(found - expected).max() < 1e-10 * expected.max()
 
 
+def test_a_trace_is_refused():
+    from nanobrag_torch.trace import trace_pixel
+
+    with pytest.raises(InputError, match="one crystal alone"):
+        trace_pixel(settle(crystal(lattices=(OtherLattice(0.3, (1.0, 2.0, 3.0)),))), 3, 4)
+
+
 def test_satellites_follow_the_first_crystal():
     config = crystal(lattices=(OtherLattice(0.5, (0.0, 0.0, 2.0)),))
     moved = values(config, misset=real([0.3, 0.1, -0.2]))

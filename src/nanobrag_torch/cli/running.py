@@ -72,6 +72,9 @@ def simulator_for(experiment: Experiment, said: OutputConfig) -> Simulator:
     from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET
     from nanobrag_torch.pipeline.simulator import Simulator
 
+    if said.printout and not experiment.is_simple:
+        problem = "the scene has several crystals, sizes or colours, diffuse scattering, a background or absorption"
+        raise InputError("printout", problem, "a printout follows one crystal alone: leave them, or it, out")
     memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
     try:
         return Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory)

@@ -65,7 +65,7 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0,
         InputError: a scene of several parts, which no single trace describes.
     """
     if not experiment.is_simple:
-        problem = "the scene has several crystals, sizes or colours, a background or absorption"
+        problem = "the scene has several crystals, sizes or colours, diffuse scattering, a background or absorption"
         raise InputError("trace", problem, "a trace follows one crystal alone: leave them out")
     at = experiment.detector.panels[panel]
     if not (0 <= slow < at.pixels_s and 0 <= fast < at.pixels_f):

@@ -192,6 +192,8 @@ def _check_sources(said: CrystalConfig) -> None:
         raise InputError("model_file", problem, "leave one of the two files out")
     if said.model_file is None and said.model_dmin_A is not None:
         raise InputError("model_dmin_A", "there is no model of this resolution", "give one, or leave it out")
+    if said.model_file is None and said.model_energies:
+        raise InputError("model_energies", "there is no model", "give -model too")
     if said.hkl_file is None and said.mtz_column is not None:
         raise InputError("mtz_column", "there is no file to take a column from", "give an MTZ or reflection mmCIF file")
 
