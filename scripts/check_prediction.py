@@ -127,8 +127,8 @@ def main() -> int:
         "# Predictions beside those of DIALS",
         "",
         f"Made by `scripts/check_prediction.py` with nanobrag_torch {__version__}, to {said.d_min:g} Å; bounds "
-        f"{BOUND_PX} pixel and {BOUND_IMAGE} image. Reflections that only one of the two lists have a d close to the "
-        "limit, or, of stills, an excitation within the width that this one takes.",
+        f"{BOUND_PX} pixel and {BOUND_IMAGE} image. DIALS lists some beyond the limit, and those that "
+        "the space group extinguishes; of stills each takes the excitations within a width of its own.",
         "",
         "| experiment | case | ours | DIALS | both | median, px | max, px | median, image | max, image | ms | within |",
         "|---|---|---|---|---|---|---|---|---|---|---|",

@@ -3,7 +3,8 @@
     python scripts/interoperability.py [--tools PYTHON] [--keep FOLDER] [--report FILE]
 
 Renders a sweep of ten images in SMV, miniCBF and NeXus, and single NeXus images of swung, tilted and several-panel
-detectors. fabio, dxtbx, nxmx and nxvalidate read them; DIALS finds and indexes the spots. DIALS is used if
+detectors. fabio, dxtbx, nxmx and nxvalidate read them; DIALS finds and indexes the spots, and
+refines and predicts from experiment lists and reflection tables that we have written. DIALS is used if
 `dials.import` is on the PATH (Debian: `apt-get install dials`); nxmx and nexusformat are looked for in PYTHON
 (`pip install nxmx nexusformat`). A program that is missing is a row that says so. Status 1 if any bound is missed.
 """
@@ -27,13 +28,18 @@ import numpy as np
 from nanobrag_torch import Simulator, __version__, settle
 from nanobrag_torch.cli.outputs import Results, header
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
-from nanobrag_torch.io.cbf import write_cbf
+from nanobrag_torch.io.cbf import read_cbf, write_cbf
 from nanobrag_torch.io.expt import config_fields, read_expt
+from nanobrag_torch.io.expt_list import read_expt_list
+from nanobrag_torch.io.expt_write import write_expt_list
 from nanobrag_torch.io.nexus import NexusImages, write_nexus
+from nanobrag_torch.io.refl import read_refl, write_refl
 from nanobrag_torch.io.smv import write_smv
 from nanobrag_torch.legacy_random import LegacyRandom, Stream
 from nanobrag_torch.physics.noise import noise_image
 from nanobrag_torch.pipeline.describe import describe, pixel_masks
+from nanobrag_torch.refine.frames import read_frames
+from nanobrag_torch.spots import predict
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
@@ -296,6 +302,41 @@ def check_dials(table: Table, python: str, folder: Path, kind: str, turn: np.nda
     table.add(f"{kind}, ten images", f"{version} import, find_spots, index", found, good and facts["crystals"] == 1)
 
 
+def check_lists(table: Table, folder: Path) -> None:
+    """What DIALS indexed, read and written by us: refined by DIALS from our files, predicted by both, frames read."""
+    place = folder / "dials_miniCBF"
+    experiments, reflections = read_expt_list(place / "indexed.expt"), read_refl(place / "indexed.refl")
+    write_expt_list(place / "ours.expt", experiments)
+    write_refl(place / "ours.refl", reflections)
+    same = (place / "ours.refl").read_bytes() == (place / "indexed.refl").read_bytes()
+    run(["dials.refine", "ours.expt", "ours.refl", "output.experiments=again.expt"], place)
+    run(["dials.refine", "indexed.expt", "indexed.refl", "output.experiments=first.expt"], place)
+    (again,), (first,) = read_expt_list(place / "again.expt"), read_expt_list(place / "first.expt")
+    cell, angle = lattice_errors(np.linalg.inv(again.crystal.cell), np.linalg.inv(first.crystal.cell))
+    found = f"table {'the same bytes' if same else 'differs'}; refined from ours and from its own: cell within "
+    found += f"{cell:.1e}%, orientation within {angle:.1e}°"
+    version = run(["dials.version"], place).split("\n")[0]
+    table.add(".expt, .refl, written again", f"{version} refine", found, same and cell < 1e-3 and angle < 1e-3)
+    run(["dials.predict", "ours.expt", "d_min=2", "output=predicted.refl"], place)
+    mine, theirs = predict(experiments[0], 2.0), read_refl(place / "predicted.refl")
+    known = [
+        {(*h, bool(e)): x for h, e, x in zip(t.indices.tolist(), t["entering"], t.predicted, strict=True)}
+        for t in (mine, theirs)
+    ]
+    both = sorted(set(known[0]) & set(known[1]))
+    away = np.abs(np.array([known[0][x] - known[1][x] for x in both])).max(axis=0)
+    found = f"{len(both)} of {len(mine)} ours and {len(theirs)} of DIALS in common; at most {away[:2].max():.1e} pixel "
+    found += f"and {away[2]:.1e} image apart"
+    good = len(both) >= 0.98 * len(mine) and away.max() <= 0.02
+    table.add("spots predicted from our .expt", f"{version} predict", found, bool(good))
+    frames = read_frames(experiments)
+    counts = [read_cbf(folder / f"cbf_{n:04d}.cbf")[0] for n in range(1, IMAGES + 1)]
+    same = len(frames) == IMAGES and all((frames.counts[0][i] == image).all() for i, image in enumerate(counts))
+    table.add(
+        "frames named by the .expt of DIALS", "nanobrag_torch", f"counts {'equal' if same else 'differ'}", bool(same)
+    )
+
+
 def lattice_errors(found: np.ndarray, simulated: np.ndarray) -> tuple[float, float]:
     """Largest deviation of cell edges and angles (percent), and angle (degrees) between two lattices.
 
@@ -363,6 +404,7 @@ def judge(table: Table, folder: Path, tools: str) -> None:
     spots = simulated_spots(ideal)
     for kind in ("SMV", "miniCBF", "NeXus"):
         check_dials(table, python, folder, kind, frames[kind], scene, spots)
+    check_lists(table, folder)
 
 
 def main() -> int:

@@ -56,7 +56,7 @@ def predict(
     beyond_deg: float = 0.0,
     indices: Indices | None = None,
 ) -> ReflectionTable:
-    """The reflections of an experiment that reach its detector.
+    """The reflections of an experiment that reach its detector, without those that the space group extinguishes.
 
     Args:
         experiment: with a crystal; a scan is predicted whole.
