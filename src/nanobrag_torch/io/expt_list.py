@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,7 @@ def read_expt_list(path: PathLike) -> tuple[Measured, ...]:
 
 def _unit(vector: Any) -> Floats:
     array = np.asarray(vector, dtype=np.float64)
-    return np.asarray(array / np.linalg.norm(array))
+    return np.asarray(array / math.hypot(*array))
 
 
 def _value(raw: Raw, key: str, default: Any) -> Any:

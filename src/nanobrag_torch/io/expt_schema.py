@@ -21,6 +21,8 @@ LIST = "ExperimentList"
 MODELS = ("beam", "detector", "goniometer", "scan", "crystal", "imageset")
 LARGEST = 2**31 - 1
 """Whole numbers stay below what readers keep in 32 bits."""
+HUGE = 1e100
+"""Sizes beyond which a number cannot be squared and summed without care, and cannot be meant."""
 _SQUARE = 0.01
 """Largest cosine of axes that are to be perpendicular."""
 
@@ -35,8 +37,8 @@ class Rule:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number (`true` is none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value of JSON is a finite number, not of an absurd size (`true` is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= HUGE
 
 
 def is_whole(value: object) -> bool:

@@ -31,7 +31,7 @@ def read_refl(path: PathLike) -> ReflectionTable:
     content = read_bytes(path)
     try:
         found = msgpack.unpackb(content, strict_map_key=False)
-    except (ValueError, msgpack.exceptions.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise FileFormatError(path, "", "not a reflection table of DIALS (MessagePack), or cut short") from error
     if not (isinstance(found, list) and len(found) == 3 and found[0] == _NAME and isinstance(found[2], dict)):
         raise FileFormatError(path, "", f"not a reflection table of DIALS: it does not start with {_NAME!r}")
