@@ -23,6 +23,7 @@ LEVELS = (
     ("settling", "refine"),
     ("cli",),
     ("parity", "view", "dataset"),
+    ("hostile",),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FREE = {"__init__", "__main__"}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nanobrag_torch.errors import FileFormatError, InputError
 from nanobrag_torch.io.hkl import LARGEST_GRID
 from nanobrag_torch.io.pdb_lines import check_pdb_lines
-from nanobrag_torch.io.reading import PathLike, read_bytes, unpacked
+from nanobrag_torch.io.reading import PathLike, read_bytes, understood, unpacked
 from nanobrag_torch.io.reflections import Cell, Indices, Reflections, cell_and_group, grid_of
 from nanobrag_torch.units import ENERGY_WAVELENGTH_EV_A
 
@@ -30,6 +30,7 @@ GRID_RATE = 2.0
 """Grid points per d_min/2; with `_CUTOFF` it keeps F within about 1e-6 of the direct sum (root mean square)."""
 _CUTOFF = 1e-7
 _MASK_SPACING = 0.5
+MOST_COPIES = 1000
 FARTHEST_A, MOST_OCCUPANCY, LARGEST_B = 99999.0, 100.0, 1e5
 """Position, occupancy and B beyond which an atom is no atom."""
 _FAR = "its position {:g} {:g} {:g}, occupancy {:g} and B {:g} cannot all be meant; correct them"
@@ -126,6 +127,11 @@ def open_model(path: PathLike) -> Model:
     Raises:
         FileFormatError: not a model, truncated, no atoms, no unit cell, no space group, an unknown element.
     """
+    with understood(path, "not a model that can be read"):
+        return _opened(path)
+
+
+def _opened(path: PathLike) -> Model:
     structure = _open(path)
     ended = structure.input_format != _pdb_format() or check_pdb_lines(path)
     cell, group = cell_and_group(path, structure.cell, structure.find_spacegroup())
@@ -192,7 +198,10 @@ def _open(path: PathLike) -> gemmi.Structure:
         raise FileFormatError(path, "", f"not a model in PDB or mmCIF format, or truncated ({text})") from error
     if not len(structure) or not structure[0].count_atom_sites():
         raise FileFormatError(path, "", "no atoms in the file")
-    structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
+    if len(structure.ncs) > MOST_COPIES:
+        raise FileFormatError(path, "", f"{len(structure.ncs)} copies by non-crystallographic symmetry are too many")
+    if len(structure.ncs):
+        structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
     structure.setup_cell_images()
     return structure
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.reading import PathLike, read_bytes
+from nanobrag_torch.io.reading import PathLike, read_bytes, understood
 from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to_p1
 
 if TYPE_CHECKING:
     import gemmi
 
-_COUNTS = re.compile(rb"NCOL +(\d{1,9}) +(\d{1,12}) ")
+_COUNTS = re.compile(rb"NCOL[^\n]{0,3}?\s+[+-]?(\d{1,18})\s+[+-]?(\d{1,18})")
 _END = b"MTZENDOFHEADERS"
 _LARGEST_INDEX = 1e6
 AMPLITUDE, AMPLITUDE_OF_MATE, INTENSITY, INTENSITY_OF_MATE = "F", "G", "J", "K"
@@ -42,6 +42,11 @@ def read_mtz(path: PathLike, column: str | None = None, default_F: float = 0.0) 
         FileFormatError: not an MTZ file, truncated, unmerged, no cell, no space group, no amplitudes.
         InputError: there is no such column; the message lists those present.
     """
+    with understood(path, "truncated or corrupt MTZ file"):
+        return _read(path, column, default_F)
+
+
+def _read(path: PathLike, column: str | None, default_F: float) -> Reflections:
     mtz = _open(path)
     cell, group = cell_and_group(path, mtz.cell, mtz.spacegroup)
     if mtz.batches:
@@ -62,13 +67,28 @@ def _open(path: PathLike) -> gemmi.Mtz:
         raise FileFormatError(path, "", "not an MTZ file: it does not begin with `MTZ `")
     if _END not in content:
         raise FileFormatError(path, "", "truncated or corrupt MTZ file (the header has no end)")
-    found = _COUNTS.search(content)
-    if found is not None and 80 + 4 * int(found[1]) * int(found[2]) > len(content):
-        raise FileFormatError(path, "", f"truncated or corrupt MTZ file (no room for {int(found[2])} reflections)")
+    if not _has_header(content):
+        raise FileFormatError(path, "", "truncated or corrupt MTZ file (the header is not where it should be)")
+    for found in _COUNTS.finditer(content):
+        # The library takes this much memory before it looks for the numbers.
+        if 80 + 4 * int(found[1]) * int(found[2]) > len(content):
+            raise FileFormatError(path, "", f"truncated or corrupt MTZ file (no room for {int(found[2])} reflections)")
     try:
         return gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError, OSError, IndexError, TypeError) as error:
         raise FileFormatError(path, "", f"truncated or corrupt MTZ file ({_one_line(error)})") from error
+
+
+def _has_header(content: bytes) -> bool:
+    """Whether the header stands where the beginning of the file says, in either order of bytes."""
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        place = int.from_bytes(content[4:8], order, signed=True)
+        if place == -1:
+            place = int.from_bytes(content[12:20], order, signed=True)
+        if place > 1 and content[4 * (place - 1) :][:4] == b"VERS":
+            return True
+    return False
 
 
 def _indices(path: PathLike, mtz: gemmi.Mtz) -> NDArray[np.int64]:

@@ -10,10 +10,12 @@ import codecs
 import os
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nanobrag_torch.errors import FileFormatError
+from nanobrag_torch.errors import FileFormatError, NanobragError
 
 PathLike = str | os.PathLike[str]
 
@@ -68,6 +70,33 @@ def _check_kind(path: PathLike, status: os.stat_result, most: int) -> None:
         raise FileFormatError(path, "", "is a pipe or a device, expected a regular file; save its content first")
     if status.st_size > most:
         raise FileFormatError(path, "", f"has {status.st_size} bytes, at most {most} are read of its kind")
+
+
+@contextmanager
+def understood(path: PathLike, what: str) -> Iterator[None]:
+    """Turn what a library raises about the content of a file into an error about the file.
+
+    Raises:
+        FileFormatError: `what` says what the file is not.
+    """
+    try:
+        yield
+    except NanobragError:
+        raise
+    except MemoryError as error:
+        raise FileFormatError(path, "", f"{what}: it asks for more memory than there is") from error
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        OSError,
+        ArithmeticError,
+    ) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise FileFormatError(path, "", f"{what} ({text})") from error
 
 
 def unopened(path: PathLike, error: OSError | ValueError) -> FileFormatError:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.reading import PathLike, read_bytes, unpacked
+from nanobrag_torch.io.reading import PathLike, read_bytes, understood, unpacked
 from nanobrag_torch.io.reflections import Reflections, cell_and_group, expand_to_p1
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ def read_reflection_cif(path: PathLike, column: str | None = None, default_F: fl
         FileFormatError: not CIF, truncated, no merged reflections, no cell, no space group, no amplitudes.
         InputError: there is no such column; the message lists those present.
     """
+    with understood(path, "truncated or corrupt CIF file"):
+        return _read(path, column, default_F)
+
+
+def _read(path: PathLike, column: str | None, default_F: float) -> Reflections:
     block = _block(path)
     cell, group = cell_and_group(path, block.cell, block.spacegroup)
     labels = [label.removeprefix("_refln.") for label in block.column_labels()]
