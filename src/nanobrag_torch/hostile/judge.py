@@ -47,8 +47,8 @@ def folder_of(line: BadLine) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def judged(line: BadLine) -> str:
-    """What is wrong with how a line ended, or nothing."""
+def judged(line: BadLine) -> tuple[int, str]:
+    """The status of a line, and what is wrong with how it ended, or nothing."""
     from nanobrag_torch.cli.main import main
 
     with folder_of(line) as folder:
@@ -62,7 +62,7 @@ def judged(line: BadLine) -> str:
         said = err.getvalue()
         changed = [name for name in before if after.get(name) != before[name]]
         new = [name for name in after if name not in before]
-        return _problem(status, took, said, changed, new, folder, is_batch="-batch" in line.words)
+        return status, _problem(status, took, said, changed, new, folder, is_batch="-batch" in line.words)
 
 
 def _problem(
@@ -114,17 +114,18 @@ def main(argv: list[str] | None = None) -> int:
     first, count = map(int, sys.argv[1:3] if argv is None else argv)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     found = done = 0
-    slowest = 0.0
+    slowest, statuses = 0.0, dict[str, int]()
     for number, line in enumerate(islice(bad_lines(), first, first + count), start=first):
         begun = time.perf_counter()
-        problem = judged(line)
+        status, problem = judged(line)
+        statuses[str(status)] = statuses.get(str(status), 0) + 1
         slowest, done = max(slowest, time.perf_counter() - begun), done + 1
         if problem:
             found += 1
             told = {"number": number, "about": line.about, "words": list(line.words), "problem": problem}
             print(json.dumps(told), flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = {"done": "bad", "count": done, "found": found, "slowest_s": slowest, "peak_MB": peak}
+    told = {"done": "bad", "count": done, "found": found, "slowest_s": slowest, "peak_MB": peak, "statuses": statuses}
     print(json.dumps(told), flush=True)
     return 1 if found else 0
 
