@@ -368,7 +368,7 @@ def table() -> None:
         "# Robustness",
         "",
         "Made by `make robustness` (scripts/robustness.py), which goes on where it was stopped. A finding is a",
-        "traceback, a status 0 with an image that is negative or not finite, an input or older output that is destroyed,",
+        "traceback, a status 0 with an image that is negative or not finite, an input or older output destroyed,",
         "a file that is half there, a refusal of more than one line, an unforeseen error, or 5 s without progress.",
         "",
         "| trial | wanted | done | findings | slowest s | peak MB |",

@@ -80,9 +80,9 @@ def _open(path: PathLike) -> gemmi.Mtz:
 
 
 def _has_header(content: bytes) -> bool:
-    """Whether the header stands where the beginning of the file says, in either order of bytes."""
-    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
-    for order in orders:
+    """Whether the header stands where the beginning of the file says, in the order of bytes that its stamp says."""
+    order: Literal["little", "big"] | None = {4: "little", 1: "big"}.get(content[9] >> 4) if len(content) > 20 else None  # type: ignore[assignment]
+    if order is not None:
         place = int.from_bytes(content[4:8], order, signed=True)
         if place == -1:
             place = int.from_bytes(content[12:20], order, signed=True)
