@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanobrag_torch import Simulator
+from nanobrag_torch import InputError, Simulator
 from nanobrag_torch.dataset.images import Maker
 from nanobrag_torch.dataset.reading import read_population
 
@@ -87,3 +87,23 @@ def test_gradients(write):
     assert sample.extra["gradients"].shape == (4, 36, 40)
     fluence = sample.parameters["fluence"]
     assert np.allclose(sample.extra["gradients"][0] * fluence, sample.extra["noise_free"], rtol=1e-5)
+
+
+def test_backgrounds_of_every_kind_are_the_scene_rendered(write):
+    path = write(
+        ("  water_um: 1", "  water_um: 1\n  air_mm: 20"),
+        ("choice: [1, 2]", "choice: [1]"),
+    )
+    maker = Maker(read_population(path))
+    for sample in maker.samples([2, 3]):
+        rendered = Simulator(maker.experiment(sample.number)).run().array.numpy()
+        assert np.allclose(sample.extra["noise_free"], rendered, rtol=1e-6, atol=0)
+
+
+def test_scenes_without_labels(write):
+    path = write(("  Na: 6", "  Na: 6\n  curved: true"))
+    with pytest.raises(InputError, match="a curved detector"):
+        list(Maker(read_population(path)).samples([0]))
+    path.write_text(path.read_text().replace("{masks: true", "{reflections: false, masks: false"))
+    (sample,) = Maker(read_population(path)).samples([0])
+    assert sample.reflections == {}

@@ -33,40 +33,50 @@ def in_shell(reciprocal: Floats, incident: Floats, wavelength: Floats, shell: Fl
         shell: [b] half the thickness (1/Å).
         farthest: [b] largest |q| (1/Å).
     """
-    direct = np.linalg.inv(reciprocal)  # columns a, b, c
-    span = np.minimum(np.floor(farthest[:, None] * np.linalg.norm(direct, axis=1)), LARGEST_SPAN).astype(np.int64)
-    h_max, k_max, _ = (int(n) for n in span.max(0))
-    h, k = (
-        part.ravel() for part in np.meshgrid(np.arange(-h_max, h_max + 1), np.arange(-k_max, k_max + 1), indexing="ij")
-    )
-    a, b, c = (reciprocal[:, i] for i in range(3))
-    s0 = incident / wavelength[:, None]
-    cc = (c * c).sum(1)[:, None]
-    # |p + l c|² with p = s0 + h a + k b, from scalar products of the corners.
-    pc = (s0 * c).sum(1)[:, None] + (a * c).sum(1)[:, None] * h + (b * c).sum(1)[:, None] * k
-    pp = (s0 * s0).sum(1)[:, None] + (a * a).sum(1)[:, None] * h * h + (b * b).sum(1)[:, None] * k * k
-    pp = pp + 2.0 * ((s0 * a).sum(1)[:, None] * h + (s0 * b).sum(1)[:, None] * k + (a * b).sum(1)[:, None] * h * k)
-    middle = -pc / cc
-    rest = middle * middle - pp / cc
-    radius = 1.0 / wavelength[:, None]
-    outer = rest + (radius + shell[:, None]) ** 2 / cc
-    inner = rest + np.maximum(radius - shell[:, None], 0.0) ** 2 / cc
-    image, line = np.nonzero(outer >= 0)
-    middle, outer, inner = middle[image, line], np.sqrt(outer[image, line]), inner[image, line]
-    hole = np.sqrt(np.maximum(inner, 0.0))
-    split = inner > 0
-    # Without a hole the one span is cut at its middle, which the first half takes.
-    starts = np.concatenate([np.ceil(middle - outer), np.where(split, np.ceil(middle + hole), np.floor(middle) + 1)])
-    ends = np.concatenate([np.where(split, np.floor(middle - hole), np.floor(middle)), np.floor(middle + outer)])
-    image, line = np.concatenate([image, image]), np.concatenate([line, line])
-    counts = np.maximum(ends - starts + 1, 0).astype(np.int64)
-    some = counts > 0
-    image, line, starts, counts = image[some], line[some], starts[some].astype(np.int64), counts[some]
+    spans = [
+        _spans(
+            reciprocal[image], incident[image], float(wavelength[image]), float(shell[image]), float(farthest[image])
+        )
+        for image in range(len(reciprocal))
+    ]
+    image = np.repeat(np.arange(len(spans)), [len(part[0]) for part in spans])
+    h, k, starts, counts = (np.concatenate(parts) for parts in zip(*spans, strict=True))
     offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    l = np.repeat(starts, counts) + offset
-    image, line = np.repeat(image, counts), np.repeat(line, counts)
-    hkl = np.stack([h[line], k[line], l], axis=1)
+    hkl = np.stack([np.repeat(h, counts), np.repeat(k, counts), np.repeat(starts, counts) + offset], axis=1)
+    image = np.repeat(image, counts)
     q = np.einsum("ni,nij->nj", hkl.astype(np.float64), reciprocal[image])
     square = (q * q).sum(1)
     kept = (square <= farthest[image] ** 2) & (square > 0)
     return Candidates(image[kept], hkl[kept])
+
+
+def _spans(
+    reciprocal: Floats, incident: Floats, wavelength: float, shell: float, farthest: float
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Spans of l of one image: h, k, first l and how many, [m] each."""
+    lengths = np.linalg.norm(np.linalg.inv(reciprocal), axis=0)  # |a|, |b|, |c|
+    h_max, k_max = (min(int(farthest * length), LARGEST_SPAN) for length in lengths[:2])
+    h, k = np.arange(-h_max, h_max + 1.0), np.arange(-k_max, k_max + 1.0)
+    a, b, c = reciprocal
+    s0 = incident / wavelength
+    cc = float(c @ c)
+    # |p + l c|² with p = s0 + h a + k b, from scalar products of the corners; all over c·c.
+    middle = (-(s0 @ c + (a @ c) * h) / cc)[:, None] - ((b @ c) / cc * k)[None, :]
+    along_h = (s0 @ s0 + (a @ a) * h * h + 2.0 * (s0 @ a) * h) / cc
+    along_k = ((b @ b) * k * k + 2.0 * (s0 @ b) * k) / cc
+    rest = middle * middle
+    rest -= along_h[:, None] + along_k[None, :]
+    rest -= (2.0 * (a @ b) / cc * h)[:, None] * k[None, :]
+    rest += (1.0 / wavelength + shell) ** 2 / cc
+    place = np.flatnonzero(rest >= 0)
+    outer = rest.ravel()[place]
+    middle = middle.ravel()[place]
+    inner = outer - ((1.0 / wavelength + shell) ** 2 - max(1.0 / wavelength - shell, 0.0) ** 2) / cc
+    outer, hole, split = np.sqrt(outer), np.sqrt(np.maximum(inner, 0.0)), inner > 0
+    # Without a hole the one span is cut at its middle, which the first half takes.
+    starts = np.concatenate([np.ceil(middle - outer), np.where(split, np.ceil(middle + hole), np.floor(middle) + 1)])
+    ends = np.concatenate([np.where(split, np.floor(middle - hole), np.floor(middle)), np.floor(middle + outer)])
+    counts = np.maximum(ends - starts + 1, 0).astype(np.int64)
+    some = np.flatnonzero(counts)
+    row, column = np.divmod(np.concatenate([place, place])[some], len(k))
+    return row - h_max, column - k_max, starts[some].astype(np.int64), counts[some]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from nanobrag_torch.dataset.sight import Sight, sight
 from nanobrag_torch.dataset.spot_pixels import SpotPixels, spot_pixels
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
+from nanobrag_torch.models.background import Background as Surroundings
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.simulator import Simulator
 
@@ -65,7 +66,8 @@ class Maker:
     """
 
     def __init__(self, population: Population, device: str | None = None, labels: bool = True) -> None:
-        self.population, self.device, self.labels = population, device, labels
+        self.population, self.device = population, device
+        self.labels = labels and population.labels.reflections
         self.scenes = Scenes(population)
         self.background = Background(population, device)
 
@@ -95,36 +97,55 @@ class Maker:
     def _block(self, block: Block) -> Iterator[Sample]:
         """The samples of images that share a scene."""
         population, base = self.population, block.base
-        if self.labels and base.detector.curved:
-            raise InputError("curved", "labels need flat panels", "leave the curved detector out")
+        if self.labels:
+            _check_labels(base)
         shape = _shape(base)
-        signal = self._crystals(block).reshape(len(block), *shape)
-        background, shadow = self.background.of(block)
-        background = background.reshape(len(block), *shape)
-        if shadow is not None:
-            signal *= ~shadow.reshape(signal.shape)
-            background = background * ~shadow.reshape(signal.shape)
-        expected = signal + background
-        drawn: NDArray[Any] = expected
-        if population.noise.photons:
-            drawn = noise.photons(expected, population.seed, block.numbers)
-        stored = noise.counts(drawn, population.noise)
+        signal = self._crystals(block)
+        background, shadow = self.background.of(block), self.background.shadow(block)
         seen = sight(base, block.variants)
         known = parameters(population, block, seen)
-        tables = pixels = None
-        if self.labels:
-            found, lattice = self._spots(block, seen)
-            pixels = spot_pixels(found, shape, population.labels.radius)
-            seen_as = _SeenAs(signal, background, drawn, stored >= population.noise.saturation)
-            tables = _columns(found, lattice, pixels, base, seen_as)
+        spots_of = self._tables(block, seen, shape) if self.labels else None
         for place, number in enumerate(block.numbers):
-            yield Sample(
-                number,
-                stored[place],
-                {} if tables is None else tables[place],
-                known[place],
-                self._extra(block, place, expected, shadow, pixels, None if tables is None else tables[place]),
-            )
+            behind = background(place)
+            if shadow is not None:
+                signal[place][shadow[place]] = 0.0
+                behind[shadow[place]] = 0.0
+            expected = signal[place] + behind
+            drawn: NDArray[np.float64] = expected
+            if population.noise.photons:
+                drawn = noise.photons(expected[None], population.seed, [number])[0]
+            stored = noise.counts(drawn, population.noise)
+            extra = self._extra(block, place, expected.reshape(shape))
+            table: dict[str, NDArray[Any]] = {}
+            if spots_of is not None:
+                columns, pixels = spots_of[place]
+                full = stored >= population.noise.saturation
+                table = columns | _photons(pixels, signal[place], behind, drawn, full)
+                if population.labels.masks:
+                    extra["mask"] = pixels.mask()
+                    if shadow is not None:
+                        extra["mask"][shadow[place].reshape(shape)] = -1
+            yield Sample(number, stored.reshape(shape), table, known[place], extra)
+
+    def _tables(
+        self, block: Block, seen: Sight, shape: tuple[int, ...]
+    ) -> list[tuple[dict[str, NDArray[Any]], SpotPixels]]:
+        """Per image the columns that need no picture, and the pixels of its spots."""
+        found, lattice = self._spots(block, seen)
+        columns: dict[str, NDArray[Any]] = {
+            "lattice": lattice.astype(np.int16),
+            **{name: getattr(found, name).astype(np.int16) for name in ("h", "k", "l", "panel")},
+            **{name: getattr(found, name) for name in ("fast", "slow", "fast_cal", "slow_cal", "phi", "delpsi", "d")},
+            "partiality": found.partiality,
+            "F": _amplitudes(block.base, found),
+        }
+        edges = np.searchsorted(found.image, np.arange(len(block) + 1))
+        tables = []
+        for start, end in zip(edges[:-1], edges[1:], strict=True):
+            own = {name: column[start:end] for name, column in columns.items()}
+            places = (own["panel"], own["fast"], own["slow"])
+            tables.append((own, spot_pixels(*places, shape, self.population.labels.radius)))
+        return tables
 
     def _crystals(self, block: Block) -> NDArray[np.float64]:
         """Photons [b, all pixels] of the crystals alone."""
@@ -153,27 +174,14 @@ class Maker:
         order = np.lexsort((lattice_of, whole.image))
         return whole.take(order), lattice_of[order]
 
-    def _extra(
-        self,
-        block: Block,
-        place: int,
-        expected: NDArray[np.float64],
-        shadow: NDArray[np.bool_] | None,
-        pixels: SpotPixels | None,
-        table: dict[str, NDArray[Any]] | None,
-    ) -> dict[str, NDArray[Any]]:
-        """Masks, noise-free image and gradients, where they are asked for."""
+    def _extra(self, block: Block, place: int, expected: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """Noise-free image and gradients, where they are asked for."""
         wanted = self.population.labels
         found: dict[str, NDArray[Any]] = {}
-        shape = expected.shape[1:]
-        if wanted.masks and pixels is not None:
-            found["mask"] = pixels.mask(place, shape)
-            if shadow is not None:
-                found["mask"][shadow[place].reshape(shape)] = -1
         if wanted.noise_free:
-            found["noise_free"] = expected[place].astype(np.float32)
+            found["noise_free"] = expected.astype(np.float32)
         if wanted.gradients:
-            found["gradients"] = self._gradients(block, place).reshape(-1, *shape)
+            found["gradients"] = self._gradients(block, place).reshape(-1, *expected.shape)
         return found
 
     def _gradients(self, block: Block, place: int) -> NDArray[np.float32]:
@@ -183,9 +191,27 @@ class Maker:
         return np.asarray(derivatives.T.cpu().numpy(), dtype=np.float32)
 
 
+def _check_labels(base: Experiment) -> None:
+    """Refuse scenes whose reflections have no closed form here."""
+    crystal = base.crystal
+    problems = {
+        "a curved detector": base.detector.curved,
+        "a matrix of cell counts": crystal.coupling is not None,
+        "a distribution of block sizes": crystal.blocks is not None,
+        "twins and satellites": bool(crystal.others),
+        "domains of different weights": crystal.mosaic.weights is not None,
+    }
+    for what, there in problems.items():
+        if there:
+            raise InputError(
+                "labels", f"they are not known for {what}", "leave it out, or set labels.reflections: false"
+            )
+
+
 def without_background(base: Experiment) -> Experiment:
     """The scene with its crystal alone."""
-    return base.replace(crystal=base.crystal.replace(water=torch.zeros((), dtype=torch.float64)))
+    crystal = base.crystal.replace(water=torch.zeros((), dtype=torch.float64))
+    return base.replace(crystal=crystal, background=Surroundings())
 
 
 def _joined(panels: list[Tensor]) -> NDArray[np.float64]:
@@ -225,34 +251,19 @@ def _amplitudes(base: Experiment, found: Spots) -> NDArray[np.float64]:
     return np.asarray(torch.where(inside, looked_up, table.default_F).numpy())
 
 
-class _SeenAs(NamedTuple):
-    """Images [b, ...]: expected photons of crystals and of the background, drawn photons, and what is saturated."""
-
-    signal: NDArray[np.float64]
-    background: NDArray[np.float64]
-    drawn: NDArray[Any]
-    saturated: NDArray[np.bool_]
-
-
-def _columns(
-    found: Spots, lattice: NDArray[np.int64], pixels: SpotPixels, base: Experiment, images: _SeenAs
-) -> list[dict[str, NDArray[Any]]]:
-    """The table of every image of a block."""
-    columns: dict[str, NDArray[Any]] = {
-        "lattice": lattice.astype(np.int16),
-        **{name: getattr(found, name).astype(np.int16) for name in ("h", "k", "l", "panel")},
-        **{name: getattr(found, name) for name in ("fast", "slow", "fast_cal", "slow_cal", "phi", "delpsi", "d")},
-        "partiality": found.partiality,
-        "F": _amplitudes(base, found),
-        "expected": pixels.sum(images.signal),
-        "background": pixels.sum(images.background),
-        "drawn": pixels.sum(images.drawn),
+def _photons(
+    pixels: SpotPixels,
+    signal: NDArray[np.float64],
+    background: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    full: NDArray[np.bool_],
+) -> dict[str, NDArray[Any]]:
+    """The columns that come from pictures [all pixels]: what was expected, what was drawn, what is lost."""
+    return {
+        "expected": pixels.sum(signal),
+        "background": pixels.sum(background),
+        "drawn": pixels.sum(drawn),
         "pixels": pixels.count().astype(np.int16),
-        "saturated": pixels.sum(images.saturated).astype(np.int16),
+        "saturated": pixels.sum(full).astype(np.int16),
         "overlap": pixels.shared().astype(np.int16),
     }
-    edges = np.searchsorted(found.image, np.arange(len(images.signal) + 1))
-    return [
-        {name: column[start:end] for name, column in columns.items()}
-        for start, end in zip(edges[:-1], edges[1:], strict=True)
-    ]

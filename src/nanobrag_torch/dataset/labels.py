@@ -154,7 +154,8 @@ def _reach(law: Law, lengths: Floats, seen: Sight, threshold: float) -> Floats:
 def _evaluated(seen: Sight, law: Law, threshold: float, some: Candidates) -> Spots:
     image, hkl = some.image, some.hkl.astype(np.float64)
     cells = seen.cells.reshape(len(seen), -1, 3, 3)
-    r = np.einsum("ni,njik->njk", hkl, _reciprocal(cells)[image])  # [n, J, 3]
+    inverse = _reciprocal(cells)
+    r = np.einsum("ni,njik->njk", hkl, inverse[image])  # [n, J, 3]
     s0 = seen.incident / seen.wavelength[..., None]
     s = r[:, :, None] + s0[image][:, None]  # [n, J, Q, 3]
     length = np.sqrt((s * s).sum(3))
@@ -163,7 +164,7 @@ def _evaluated(seen: Sight, law: Law, threshold: float, some: Candidates) -> Spo
     nearest = np.abs(epsilon).reshape(len(image), -1).argmin(1)
     j, q = np.divmod(nearest, epsilon.shape[2])
     n = s[rows, j, q] / length[rows, j, q][:, None]
-    reciprocal = _reciprocal(cells[image, j])
+    reciprocal = inverse[image, j]
     rule = rocking(law.shape, law.radius, n, reciprocal, seen.N[image], seen.fudge[image])
     weights = rule.relative(epsilon) * seen.weight
     partiality = _partiality(seen, rule, image, hkl, weights)
@@ -230,6 +231,8 @@ def _centroids(seen: Sight, image: Integers, rays: Floats, weights: Floats) -> t
             total = np.bincount(places, share, count)
             fast[new] = (np.bincount(places, share * f, count)[new]) / total[new]
             slow[new] = (np.bincount(places, share * s, count)[new]) / total[new]
+        off = (fast < 0) | (fast >= one.pixels_f) | (slow < 0) | (slow >= one.pixels_s)
+        panel[new & off] = -1
     return fast, slow, panel
 
 
@@ -247,7 +250,7 @@ def _predicted(seen: Sight, image: Integers, hkl: Floats) -> tuple[Floats, Float
         wanted = -0.5 * square * wavelength
         side = np.sqrt(np.maximum(square - wanted**2, 0.0))
         turned: Floats = wanted[:, None] * incident + (side / np.maximum(height, 1e-300))[:, None] * across
-        delpsi = np.arctan2(along, height) - np.arctan2(wanted, side)
+        delpsi = np.arctan2(wanted, side) - np.arctan2(along, height)
         return seen.phi[image], delpsi, s0 + turned
     axis = seen.axis
     parallel = (q @ axis)[:, None] * axis

@@ -68,6 +68,7 @@ def make(
         for done, _ in enumerate(engine.map(task, missing, where=where), start=1):
             if done == len(missing) or done % max(len(missing) // 20, 1) == 0:
                 say(f"{done} of {len(missing)} shards")
+        remove_parts(folder)
         return _finish(population, folder, manifest)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from nanobrag_torch.config import Config
 from nanobrag_torch.dataset.distributions import Distribution
+from nanobrag_torch.dataset.variables import PARTS
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.files import PathLike
 from nanobrag_torch.io.series import checksum
@@ -42,6 +43,7 @@ class Labels:
     """What is stored beside the images.
 
     Args:
+        reflections: whether reflections are listed.
         threshold: partiality from which a reflection is listed.
         radius: pixels around a spot's position that count as its own.
         masks: also an image that says of every pixel: background, or the number of its lattice.
@@ -50,6 +52,7 @@ class Labels:
         dials: also an experiment list and a reflection table per image, as DIALS reads them.
     """
 
+    reflections: bool = True
     threshold: float = 0.01
     radius: int = 2
     masks: bool = False
@@ -128,8 +131,9 @@ class Population:
 
     def input_files(self) -> list[str]:
         """Every file that the scenes read, as said, in order."""
-        parts = (self.scene.crystal, self.scene.beam, self.scene.sampling)
+        parts = [getattr(self.scene, name) for name in PARTS]
         found = [getattr(part, f.name) for part in parts for f in dataclasses.fields(part) if f.name.endswith("_file")]
+        found += [slab.table for slab in self.scene.background.materials or ()]
         for name, distribution in self.vary.items():
             if name == "model" or name.endswith("_file"):
                 found += list(getattr(distribution, "of", ())) + [getattr(distribution, "value", None)]
@@ -167,7 +171,7 @@ class Population:
 def _said(config: Config) -> dict[str, Any]:
     """Every field of a configuration that was said."""
     said = {}
-    for part in (config.crystal, config.beam, config.detector, config.sampling):
+    for part in (getattr(config, name) for name in PARTS):
         for f in dataclasses.fields(part):
             value = getattr(part, f.name)
             if value is not None and value != f.default:

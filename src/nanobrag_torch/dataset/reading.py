@@ -177,6 +177,7 @@ def _labels(said: Marked | None) -> Labels:
     if said is None:
         return Labels()
     readers: Mapping[str, Any] = {
+        "reflections": Marked.flag,
         "threshold": lambda m: m.number(1e-9, 0.999),
         "radius": lambda m: m.whole(0, 50),
         "masks": Marked.flag,

@@ -17,7 +17,7 @@ from nanobrag_torch.config import Config
 from nanobrag_torch.dataset.distributions import Rotations
 from nanobrag_torch.dataset.draws import draw
 from nanobrag_torch.dataset.population import Population
-from nanobrag_torch.dataset.variables import IMAGE_ONLY, OWN, PART_OF, QUICK_FIELDS
+from nanobrag_torch.dataset.variables import IMAGE_ONLY, OWN, PART_OF, PARTS, QUICK_FIELDS
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragWarning
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
@@ -225,7 +225,13 @@ def further_crystals(population: Population, block: Block, lattice: int) -> tupl
 def located(population: Population) -> Config:
     """The base configuration with its files where they are."""
     config = population.scene
-    for part in ("crystal", "beam", "sampling"):
+    slabs = config.background.materials
+    if slabs is not None:
+        moved_slabs = tuple(
+            dataclasses.replace(s, table=population.located(s.table)) if isinstance(s.table, str) else s for s in slabs
+        )
+        config = dataclasses.replace(config, background=dataclasses.replace(config.background, materials=moved_slabs))
+    for part in PARTS:
         said = getattr(config, part)
         names = {f.name: getattr(said, f.name) for f in dataclasses.fields(said) if f.name.endswith("_file")}
         moved = {name: population.located(value) for name, value in names.items() if value is not None}

@@ -96,7 +96,7 @@ def write_shard(maker: Maker, folder: Path, shard: int) -> dict[str, Any]:
             record |= _whole_folder(maker, folder, name, numbers)
         else:
             record |= _whole_file(maker, folder, name, numbers)
-        with WholeFiles(tag=TAG) as files, files.file(record_path(folder, name)) as handle:
+        with WholeFiles(tag=TAG) as files, files.file(record_path(folder, name), "-o") as handle:
             handle.write(json.dumps(record, indent=1).encode())
             _settle_down(handle)
     return record
@@ -129,7 +129,7 @@ def remove_parts(folder: Path) -> int:
 
 
 def _whole_file(maker: Maker, folder: Path, name: str, numbers: range) -> dict[str, Any]:
-    with WholeFiles(tag=TAG) as files, files.file(folder / name) as handle:
+    with WholeFiles(tag=TAG) as files, files.file(folder / name, "-o") as handle:
         counting = _Hashed(handle)
         _write(maker, counting, numbers)  # type: ignore[arg-type]
         _settle_down(handle)
@@ -210,4 +210,4 @@ def _refusing(path: Path) -> Iterator[None]:
         if isinstance(error, ConnectionError):
             raise
         advice = "free some space and start the same command again: what was finished is kept"
-        raise InputError(str(path), f"cannot be written: {error.strerror or error}", advice) from error
+        raise InputError("-o", f"{path} cannot be written: {error.strerror or error}", advice) from error

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nanobrag_torch.geometry.orientation import domain_cells, phi_angles
+from nanobrag_torch.geometry.rotation import rotate_about
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.physics.absorption import capture_fraction
-from nanobrag_torch.pipeline.render import lattice_of, panel_frame_of
+from nanobrag_torch.pipeline.render import lattice_of, orientations, panel_frame_of
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Sight:
         N: [b, 3] cells; `fudge` [b].
         wavelength: [b, Q] Å; `incident` [b, Q, 3] unit vectors; `weight` [Q].
         panels: the detector.
-        spread: [b] the largest angle (rad) of a mosaic domain.
+        spread: [b] the largest angle (rad) between a mosaic domain and their mean, about.
         phi: [b] spindle angle at the start (rad); `osc` (rad) what an image sweeps; `steps` of phi; `axis` [3].
     """
 
@@ -111,21 +111,18 @@ def sight(base: Experiment, variants: dict[str, Tensor]) -> Sight:
             one = QUANTITIES[name].put(one, value)
         lattice = lattice_of(one.crystal, exact)
         mosaic, scan, beam = one.crystal.mosaic, one.scan, one.beam
-        phi = phi_angles(scan.start, scan.step, scan.steps)
-        turned = mosaic.spread * mosaic.relative_angles
-        cells = domain_cells(lattice.direct, scan.axis, phi, mosaic.axes, turned)
-        end = domain_cells(lattice.direct, scan.axis, (scan.start + scan.range)[None], mosaic.axes, turned)
-        still = domain_cells(lattice.direct, scan.axis, scan.start[None], mosaic.axes[:1], torch.zeros_like(phi[:1]))
+        cells = orientations(one.crystal, lattice, scan)
+        end = orientations(one.crystal, lattice, scan.replace(start=scan.start + scan.range, steps=1))
+        still = rotate_about(lattice.direct, scan.axis, scan.start.expand(3))
         frames = [panel_frame_of(panel, beam.direction, exact) for panel in one.detector.panels]
         return (
             cells.reshape(scan.steps, mosaic.domains, 3, 3),
             end,
-            still[0],
+            still,
             one.crystal.N,
             one.crystal.fudge,
             beam.wavelength * beam.wavelength_ratios,
             -normalise(beam.source_positions),
-            turned.abs().max(),
             scan.start,
             *(part for frame in frames for part in (frame.origin, frame.fast, frame.slow, frame.normal)),
         )
@@ -134,7 +131,7 @@ def sight(base: Experiment, variants: dict[str, Tensor]) -> Sight:
         found = [part.numpy() for part in torch.vmap(settled)(variants)]
     panels = []
     for index, panel in enumerate(base.detector.panels):
-        origin, fast, slow, normal = found[9 + 4 * index : 13 + 4 * index]
+        origin, fast, slow, normal = found[8 + 4 * index : 12 + 4 * index]
         sensor = float(panel.layer_step) > 0
         panels.append(
             PanelSight(
@@ -150,7 +147,7 @@ def sight(base: Experiment, variants: dict[str, Tensor]) -> Sight:
                 float(panel.attenuation),
             )
         )
-    cells, at_end, at_start, N, fudge, wavelength, incident, spread, phi = found[:9]
+    cells, at_end, at_start, N, fudge, wavelength, incident, phi = found[:8]
     return Sight(
         cells=cells,
         at_end=at_end,
@@ -161,9 +158,16 @@ def sight(base: Experiment, variants: dict[str, Tensor]) -> Sight:
         incident=incident,
         weight=base.beam.weights.numpy(),
         panels=tuple(panels),
-        spread=spread,
+        spread=_spread(cells[:, 0]),
         phi=phi,
         osc=float(base.scan.range),
         steps=base.scan.steps,
         axis=base.scan.axis.numpy(),
     )
+
+
+def _spread(cells: Floats) -> Floats:
+    """How far the vectors of domains [b, M, 3, 3] differ from their mean, relative to their length."""
+    mean = cells.mean(1, keepdims=True)
+    apart = np.linalg.norm(cells - mean, axis=3) / np.linalg.norm(mean, axis=3)
+    return np.asarray(apart.max((1, 2)))

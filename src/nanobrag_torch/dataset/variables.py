@@ -9,9 +9,23 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from nanobrag_torch.config import BeamConfig, CrystalConfig, DetectorConfig, SamplingConfig
+from nanobrag_torch.config import (
+    BackgroundConfig,
+    BeamConfig,
+    CrystalConfig,
+    DetectorConfig,
+    PathConfig,
+    SamplingConfig,
+)
 
-PARTS = {"crystal": CrystalConfig, "beam": BeamConfig, "detector": DetectorConfig, "sampling": SamplingConfig}
+PARTS = {
+    "crystal": CrystalConfig,
+    "beam": BeamConfig,
+    "detector": DetectorConfig,
+    "sampling": SamplingConfig,
+    "background": BackgroundConfig,
+    "path": PathConfig,
+}
 PART_OF = {f.name: part for part, kind in PARTS.items() for f in dataclasses.fields(kind)}
 """The component that has a field."""
 UNVARIED = {"misset_random", "misset_seed", "panels", "mask", "structure_factors", "use_dump", "roi", "amorphous_file"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,9 @@ Result = TypeVar("Result")
 CONNECT_S = 20
 """How long a scheduler may be silent before it counts as lost."""
 WATCH_S = 1.0
+LOGS = ("distributed", *(f"distributed.{x}" for x in ("client", "scheduler", "worker", "nanny", "core", "utils")))
+STARTS = 5
+"""Attempts to start a cluster."""
 _AGAIN = "start the same command again: what was finished is kept"
 _QUEUE_CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 
@@ -57,7 +61,7 @@ class _Flow:
                 except TimeoutError:
                     self._check_alive()
                     continue
-                except asyncio.CancelledError as error:
+                except (asyncio.CancelledError, concurrent.futures.CancelledError) as error:
                     raise self._lost() from error
                 for future in ready:
                     item = self.pending.pop(future)
@@ -94,7 +98,7 @@ class _Flow:
                 f"{self.where.retries + 1} workers were lost one after the other with the same task ({item!r}): "
                 "killed, or out of memory; give each more memory, or less to do"
             ) from error
-        except (asyncio.CancelledError, OSError) as error:
+        except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
             if isinstance(error, OSError) and future.status == "error" and not isinstance(error, ConnectionError):
                 raise  # the task's own
             raise self._lost() from error
@@ -123,7 +127,9 @@ def _client(where: Where) -> Iterator[Client]:
         import distributed
     except ImportError as error:
         raise BackendUnavailable("workers", "Dask is not installed: pip install 'nanobrag_torch[cluster]'") from error
+    environment = dask.config.get("distributed.nanny.pre-spawn-environ", {})
     settings = {
+        "distributed.nanny.pre-spawn-environ": {**environment, "DASK_LOGGING__DISTRIBUTED": "critical"},
         "distributed.scheduler.allowed-failures": where.retries,
         "distributed.comm.timeouts.connect": CONNECT_S,
         "distributed.worker.memory.target": False,
@@ -143,34 +149,46 @@ def _client(where: Where) -> Iterator[Client]:
 
 @contextmanager
 def _cluster(where: Where) -> Iterator[Any]:
-    """A cluster of our own."""
-    import distributed
+    """A cluster of our own; a worker that is lost while it starts costs another attempt.
 
-    page = None if where.dashboard is None else f":{where.dashboard}"
-    cluster: Any
-    if where.queue is not None:
-        cluster = _queue(where)
-    elif where.cards:
-        cluster = _untyped(distributed, "SpecCluster")(
-            scheduler=_scheduler(page), workers=_card_workers(where), silence_logs=logging.ERROR
-        )
-    else:
-        cluster = _untyped(distributed, "LocalCluster")(
-            n_workers=where.workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=page,
-            memory_limit=where.memory,
-            silence_logs=logging.ERROR,
-        )
+    Raises:
+        WorkersLost: no attempt succeeds.
+    """
+    for attempt in range(STARTS):
+        try:
+            cluster = _queue(where) if where.queue is not None else _local(where)
+            break
+        except RuntimeError as error:
+            if attempt + 1 == STARTS:
+                raise WorkersLost(f"the workers cannot be started: {str(error).splitlines()[0]}; {_AGAIN}") from error
     with cluster:
         yield cluster
 
 
-def _scheduler(page: str | None) -> dict[str, Any]:
+def _local(where: Where) -> Any:
+    """Processes of this machine; raises RuntimeError when one of them is lost before it has started."""
+    import distributed
+
+    # Dask's scheduler always answers at a port of HTTP; one of its own choice is never taken.
+    page = f":{where.dashboard or 0}"
+    if where.cards:
+        return _untyped(distributed, "SpecCluster")(
+            scheduler=_scheduler(page), workers=_card_workers(where), silence_logs=logging.ERROR
+        )
+    return _untyped(distributed, "LocalCluster")(
+        n_workers=where.workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=page,
+        memory_limit=where.memory,
+        silence_logs=logging.ERROR,
+    )
+
+
+def _scheduler(page: str) -> dict[str, Any]:
     from distributed import Scheduler
 
-    options = {"host": "127.0.0.1", "port": 0, "dashboard": page is not None, "dashboard_address": page}
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": page}
     return {"cls": Scheduler, "options": options}
 
 
@@ -195,7 +213,8 @@ def _queue(where: Where) -> Any:
         problem = "dask-jobqueue is not installed: pip install 'nanobrag_torch[cluster]'"
         raise BackendUnavailable(str(where.queue), problem) from error
     flag = f"--{where.queue}"
-    options: dict[str, Any] = {"cores": 1, "processes": 1, "memory": "2GB", **where.options}
+    page = {"dashboard_address": f":{where.dashboard or 0}"}
+    options: dict[str, Any] = {"scheduler_options": page, "cores": 1, "processes": 1, "memory": "2GB", **where.options}
     jobs = options.pop("jobs", max(where.workers, 1))
     try:
         for name in ("cores", "processes"):
@@ -216,10 +235,12 @@ def _untyped(module: Any, name: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Lost workers are told of by the results; Dask's own log of every connection is not shown."""
-    log = logging.getLogger("distributed")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
+    logs = [logging.getLogger(name) for name in LOGS]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)

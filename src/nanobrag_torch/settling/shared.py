@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any, cast
 
 from nanobrag_torch.config import Config
-from nanobrag_torch.settling.inputs import Inputs, read_inputs
+from nanobrag_torch.settling.inputs import Inputs, dump_file, read_inputs
 
+FILE_FIELDS = ("_file", ".mtz_column", ".table", ".sample_form")
+"""Ends of the names of fields whose text `read_inputs` uses."""
 MOST_KEPT = 64
 """Sets of files that are kept; the one that was not asked for the longest goes first."""
 
@@ -42,34 +46,36 @@ class SharedInputs:
 
 
 def _key(config: Config) -> tuple[Any, ...]:
-    """Everything that `read_inputs` looks at."""
-    crystal, detector = config.crystal, config.detector
-    names = (
-        crystal.matrix_file,
-        crystal.hkl_file,
-        crystal.dump_file,
-        crystal.model_file,
-        config.beam.source_file,
-        config.beam.spectrum_file,
-        config.sampling.mask_file,
-        config.output.header_file,
-    )
-    default_F: Any = crystal.default_F
+    """Everything that `read_inputs` looks at: names of files, arrays by what they are, a few numbers."""
+    crystal, default_F = config.crystal, cast(Any, config.crystal.default_F)
+    parts = (crystal, config.beam, config.sampling, config.background, config.path)
     return (
-        *((name, _stamp(name)) for name in names),
-        crystal.use_dump,
-        crystal.mtz_column,
-        id(crystal.structure_factors),
+        *_named(parts),
+        *_named(config.output.header_file, "header_file"),
+        crystal.use_dump and (dump_file(crystal), _stamp(dump_file(crystal))),
         float(default_F.detach()) if hasattr(default_F, "detach") else default_F,
-        detector.pixels_f,
-        detector.pixels_s,
+        config.detector.pixels_f,
+        config.detector.pixels_s,
     )
 
 
-def _stamp(name: str | None) -> tuple[int, int] | None:
+def _named(value: Any, name: str = "") -> Iterator[tuple[Any, ...]]:
+    """Names of files with their time stamps, and the identities of tables and arrays, by their fields."""
+    if isinstance(value, str):
+        if name.endswith(FILE_FIELDS):
+            yield name, value, _stamp(value)
+    elif is_dataclass(value):
+        for field, inner in vars(value).items():
+            yield from _named(inner, f"{name}.{field}")
+    elif isinstance(value, tuple):
+        for place, part in enumerate(value):
+            yield from _named(part, f"{name}[{place}]")
+    elif len(getattr(value, "shape", ())):
+        yield name, id(value)
+
+
+def _stamp(name: str) -> tuple[int, int] | None:
     """Size and time of a file's last change; `None` if there is no such file, which the reader will say."""
-    if name is None:
-        return None
     try:
         status = os.stat(name)
     except OSError:
