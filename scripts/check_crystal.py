@@ -31,7 +31,7 @@ from nanobrag_torch.io.spectrum import read_spectrum
 from nanobrag_torch.materials.ready import ice_rings
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.physics.diffuse import diffuse_forms
-from nanobrag_torch.render import Way, orientation_sum, pixel_scene
+from nanobrag_torch.pipeline.render import Way, orientation_sum, pixel_scene
 
 R_E2, N_A = 7.94079248018965e-30, 6.02214179e23
 CELL = {"cell_a": 45.0, "cell_b": 52.0, "cell_c": 61.0, "cell_alpha": 85.0, "cell_beta": 97.0, "cell_gamma": 104.0}

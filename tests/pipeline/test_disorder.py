@@ -285,7 +285,7 @@ def test_the_grid_of_the_transmission_is_fine_enough(monkeypatch):
     coarse = Simulator(scene).run().array
     pixels = torch.tensor([[0, 0], [69, 89], [31, 44], [7, 80]])
     assert torch.equal(Simulator(scene).run(pixels).values[0], coarse[pixels[:, 0], pixels[:, 1]])
-    monkeypatch.setattr("nanobrag_torch.compose.SMOOTH_ANGLE", 1e-9)
+    monkeypatch.setattr("nanobrag_torch.pipeline.compose.SMOOTH_ANGLE", 1e-9)
     exact = Simulator(scene).run().array
     assert float((coarse / exact - 1).abs().max()) < 1e-3
 
