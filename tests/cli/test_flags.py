@@ -38,6 +38,7 @@ CONTEXT = {
     "-background_scale": "-background_image camera.img",
     "-ice_width": "-ice 5",
     "-absorb_sample": "-absorb_form box -absorb_size 0.1 0.2 0.3 -beam_form flat",
+    "-absorb_material": "-absorb_form box -absorb_size 0.1 0.2 0.3 -beam_form flat",
     "-absorb_form": "-absorb_form ellipsoid -absorb_size 0.1 0.2 0.3 -absorb_sample 1",
     "-absorb_size": "-absorb_form box -absorb_size 0.3 0.2 0.1 -absorb_sample 1",
     "-beam_form": "-absorb_form box -absorb_size 0.3 0.2 0.1 -absorb_sample 1",

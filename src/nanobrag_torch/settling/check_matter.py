@@ -222,6 +222,7 @@ def check_path(said: PathConfig) -> None:
         value = getattr(said, name)
         if value is not None and _number(value) < 0:
             raise InputError(name, f"{_number(value):g} is negative", "give 0 or more")
+    _check_material(said)
     _check_body(said)
     if said.sample_form_mm is not None:
         _check_above("sample_form_mm", said.sample_form_mm)
@@ -235,17 +236,37 @@ def check_path(said: PathConfig) -> None:
         raise InputError("path_points", f"{said.path_points} points", f"give 1 to {MOST_POINTS}")
 
 
+def _check_material(said: PathConfig) -> None:
+    """A formula with a density, and no coefficient beside them."""
+    if said.sample_formula is None:
+        if said.sample_density is not None:
+            raise InputError("sample_density", "the sample has no formula", "give one")
+        return
+    if said.sample_mu_invmm is not None:
+        raise InputError("sample_formula", "the sample has a coefficient already", "leave one of the two out")
+    if not _number(said.sample_density) > 0:
+        raise InputError("sample_formula", "the material has no density above 0", "give it in g/cm3")
+    try:
+        composition(said.sample_formula)
+    except ValueError as error:
+        raise InputError("sample_formula", str(error), "write it like H2O") from error
+
+
 def _check_body(said: PathConfig) -> None:
     """A form, and what it is needed for."""
     form = said.sample_form
-    wants_body = said.sample_mu_invmm is not None or said.beam_form is not None
+    absorbs = said.sample_mu_invmm is not None or said.sample_formula is not None
+    wants_body = absorbs or said.beam_form is not None
     if form is None and said.sample_form_mm is not None:
         raise InputError("sample_form_mm", "the sample has no form", "give -absorb_form")
     if form is None and wants_body:
-        field = "sample_mu_invmm" if said.sample_mu_invmm is not None else "beam_form"
+        names = ("sample_mu_invmm", "sample_formula", "beam_form")
+        field = next(name for name in names if getattr(said, name) is not None)
         raise InputError(field, "the sample has no form", "give -absorb_form")
     if form is not None and not wants_body:
-        raise InputError("sample_form", "nothing depends on the form", "give -absorb_sample or -beam_form too")
+        raise InputError(
+            "sample_form", "nothing depends on the form", "give -absorb_sample, -absorb_material or -beam_form too"
+        )
     if form in BODIES and said.sample_form_mm is None:
         raise InputError("sample_form_mm", f"the {form} has no size", "give three full lengths in mm")
     if form is not None and form not in BODIES:

@@ -134,12 +134,16 @@ def _curve(said: BackgroundConfig, inputs: Inputs, beam: Beam, reach: float) -> 
 
 def settle_path(said: PathConfig, inputs: Inputs, beam: Beam) -> Path:
     """The body that absorbs, the beam that lights it, and the air."""
-    return Path(sample=_sample(said, inputs), air=_air(said, beam))
+    return Path(sample=_sample(said, inputs, beam), air=_air(said, beam))
 
 
-def _sample(said: PathConfig, inputs: Inputs) -> Sample | None:
+def _sample(said: PathConfig, inputs: Inputs, beam: Beam) -> Sample | None:
     if said.sample_form is None:
         return None
+    attenuation = tensor(said.sample_mu_invmm, 0.0, per_metre_from_per_mm)
+    if said.sample_formula is not None:
+        per_density = composition(said.sample_formula).attenuation(1.0, float(beam.wavelength.detach()))
+        attenuation = tensor(said.sample_density, 0.0) * per_density
     points = DEFAULT_POINTS if said.path_points is None else said.path_points
     body: Body
     if inputs.surface is not None:
@@ -150,11 +154,11 @@ def _sample(said: PathConfig, inputs: Inputs) -> Sample | None:
     places, shares = body.volume_points(points, even=said.beam_form == "flat")
     if not len(places):
         raise InputError("path_points", f"none of {points} points lies in the mesh", "give more")
-    beam = None
+    form = None
     if said.beam_form is not None:
         widths = said.beam_form_mm or (DEFAULT_BEAMSIZE_MM, DEFAULT_BEAMSIZE_MM)
-        beam = BeamForm(said.beam_form, metres_from_mm(vector(widths)))
-    return Sample(body, tensor(said.sample_mu_invmm, 0.0, per_metre_from_per_mm), places, shares, beam)
+        form = BeamForm(said.beam_form, metres_from_mm(vector(widths)))
+    return Sample(body, attenuation, places, shares, form)
 
 
 def _air(said: PathConfig, beam: Beam) -> Tensor | None:

@@ -29,6 +29,17 @@ def _recoil() -> Words:
     return Words(("formula", "mm", "g/cm³"), ("background.compton",), lambda words: 3, values)
 
 
+def _absorber() -> Words:
+    """A formula and a density: what the sample is made of."""
+
+    def values(words: Sequence[str]) -> Values:
+        formula = name("formula").values(words[:1])["formula"]
+        return {"path.sample_formula": formula, "path.sample_density": number(words[1])}
+
+    fields = ("path.sample_formula", "path.sample_density")
+    return Words(("formula", "g/cm³"), fields, lambda words: 2, values)
+
+
 MATTER = (
     Flag(
         ("-background",),
@@ -114,6 +125,15 @@ MATTER = (
         takes=real("path.sample_mu_invmm"),
         unit="1/mm",
         default="0",
+        extension=True,
+    ),
+    Flag(
+        ("-absorb_material",),
+        "what the sample is made of, in place of -absorb_sample: chemical formula and density give its photoabsorption "
+        "at the central wavelength",
+        "-absorb_material C22H10N2O5 1.4",
+        {"path.sample_formula": "C22H10N2O5", "path.sample_density": 1.4},
+        takes=_absorber(),
         extension=True,
     ),
     Flag(
