@@ -39,5 +39,6 @@ class OutputConfig:
     dtype: str | None = None
     threads: int | None = None
     memory_MB: float | None = None
+    tolerance_photons: float = 0.0
     header_file: str | None = None
     experiment_file: str | None = None

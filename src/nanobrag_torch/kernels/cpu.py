@@ -25,7 +25,7 @@ _SCENE = [*_PROBLEM, _POINTER, _POINTER, _POINTER, _INTEGER, _INTEGER]
 _ARGUMENTS = {
     "nanobrag_lattice_sum": (None, [*_PROBLEM, _POINTER, _INTEGER, _POINTER]),
     "nanobrag_lattice_sum_vjp": (ctypes.c_int, [*_PROBLEM, _POINTER, _POINTER, _INTEGER, *[_POINTER] * 4]),
-    "nanobrag_pixel_sum": (None, [*_SCENE, _INTEGER, *[_POINTER] * 6]),
+    "nanobrag_pixel_sum": (ctypes.c_int, [*_SCENE, _INTEGER, *[_POINTER] * 6]),
     "nanobrag_pixel_sum_vjp": (ctypes.c_int, [*_SCENE, _REAL, _POINTER, _INTEGER, *[_POINTER] * 6]),
     "nanobrag_pixel_sum_jvp": (ctypes.c_int, [*_SCENE, *[_POINTER] * 4, _INTEGER, *[_POINTER] * 4]),
     "nanobrag_level": (ctypes.c_int, [ctypes.c_int]),
@@ -77,7 +77,7 @@ def _zeros(length: int | tuple[int, ...]) -> Tensor:
 
 def _check(failed: int) -> None:
     if failed:
-        raise MemoryBudgetError("there is no memory for the derivatives; use fewer orientations, sources or threads")
+        raise MemoryBudgetError("there is no memory for the sums; use fewer orientations, sources or threads")
 
 
 def lattice_sum(S: Tensor, A: Tensor, lattice: Tensor, table: Tensor, config: list[int]) -> Tensor:
@@ -130,7 +130,7 @@ def pixel_sum(
     total = torch.empty(variants, count, dtype=torch.float32 if single else torch.float64)
     background = torch.empty(variants, count if wants_background else 0, dtype=torch.float64)
     angle = torch.empty(variants, count if wants_angle else 0, dtype=torch.float64)
-    _functions().nanobrag_pixel_sum(
+    failed = _functions().nanobrag_pixel_sum(
         *_pointers((*problem, pixels)),
         first,
         count,
@@ -139,6 +139,7 @@ def pixel_sum(
         *_pointers((scales.contiguous(), None if single else total, total if single else None)),
         *_pointers((background if wants_background else None, angle if wants_angle else None)),
     )
+    _check(failed)
     return total, background, angle
 
 

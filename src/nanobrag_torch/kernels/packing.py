@@ -21,10 +21,13 @@ from nanobrag_torch.numerics import normalise
 THREADS = 11
 """Place of the number of threads in the configuration; it is filled in when a kernel is called."""
 
-LATTICE_LENGTH, GEOMETRY_LENGTH, SOURCE_LENGTH = 13, 31, 11
+LATTICE_LENGTH, GEOMETRY_LENGTH, SOURCE_LENGTH = 13, 33, 11
 CURVATURES = {"flat": 0, "nanobragg": 1, "exact": 2}
 BACKGROUNDS = {"none": 0, "nanobragg": 1, "exact": 2}
 
+
+LAGRANGE_NORM = 1.25**3
+"""The most that cubic interpolation between nodes of size 1 gives."""
 
 LARGEST_TABLE = 2**31 - 1
 """Entries that the kernels' 32-bit places reach."""
@@ -149,8 +152,18 @@ def scene_geometry(scene: PixelScene) -> Tensor:
         scene.beam_centre,
         fast,
         slow,
+        *_limits(scene),
     )
     return torch.cat([part.reshape(-1) for part in parts])
+
+
+def _limits(scene: PixelScene) -> tuple[Tensor, ...]:
+    """What a pixel may lose to terms left out, and what no |F| exceeds; constants (csrc/bounds.h)."""
+    limit, largest = scene.origin.new_tensor(scene.limit), scene.origin.new_zeros(())
+    if scene.limit > 0.0:
+        between_nodes = LAGRANGE_NORM if scene.interpolate and scene.structure_factors.values is not None else 1.0
+        largest = between_nodes * scene.structure_factors.flat().detach().abs().max()
+    return limit, largest
 
 
 def _sphere_axes(scene: PixelScene) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,7 @@ class PixelScene:
         dmin (Å, 0 = none); per_term_omega, per_term_polar, per_term_thick (specs: intensity 5).
         background: `none`, `nanobragg` (kappa_last * p_c * Omega_c of the cached values) or `exact` (mean over
         sub-pixels and sources of p * Omega * sum over layers of kappa; deviations F, D29, D54).
+        limit: what a pixel's total may lose to terms that are provably small and left out; 0 = nothing is left out.
     """
 
     origin: Tensor
@@ -79,6 +80,7 @@ class PixelScene:
     per_term_polar: bool
     per_term_thick: bool
     background: str
+    limit: float = 0.0
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor of the scene, those of the structure factors included."""

@@ -38,6 +38,8 @@ def why_not(scene: PixelScene, *, dtype: torch.dtype = torch.float64, backend: s
     name = device.type if backend is None else backend
     if name not in KERNELS:
         return f"there is no fused sum for {device}; the plain path serves it"
+    if scene.limit > 0.0 and name != "cpu":
+        return f"nothing can be left out on {device}; give no tolerance, or compute on the processor"
     reason: str | None = KERNELS[name].why_not(device, dtype, scene.shape, scene.interpolate)
     return reason
 

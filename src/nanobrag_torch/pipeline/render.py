@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from nanobrag_torch.errors import MemoryBudgetError
+from nanobrag_torch.errors import BackendUnavailable, MemoryBudgetError
 from nanobrag_torch.geometry.cell import Lattice
 from nanobrag_torch.geometry.detector import Frame, Placement, panel_frame
 from nanobrag_torch.geometry.orientation import (
@@ -37,7 +37,10 @@ from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET, chunk_pixels
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 REPORTED_PIXELS = 2**19
-"""Pixels of a fused render between two reports of its progress."""
+"""About how many pixels of a fused render lie between two reports of its progress."""
+
+TILE_ROWS = 8
+"""Rows of a tile of pixels (csrc/tiles.h)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Way:
         progress: called with the number of pixels done since its last call.
         solid_angle: whether the solid angles are summed too.
         out_dtype: precision of the values; each is rounded once.
+        tolerance: photons that a pixel may lose to terms that are provably small and left out.
     """
 
     device: torch.device = torch.device("cpu")
@@ -61,6 +65,7 @@ class Way:
     progress: Callable[[int], None] | None = None
     solid_angle: bool = False
     out_dtype: torch.dtype = torch.float64
+    tolerance: float = 0.0
 
 
 def panel_frame_of(panel: Panel, beam_direction: Tensor, exact: bool) -> Frame:
@@ -199,6 +204,22 @@ def scaled(experiment: Experiment, total: Tensor, background: Tensor | None) -> 
     return scale * (total + intensity * background)
 
 
+def limited(scene: PixelScene, experiment: Experiment, way: Way) -> PixelScene:
+    """The scene with what a pixel's total may lose, from the way's tolerance.
+
+    Raises:
+        BackendUnavailable: there is a tolerance, and the kernel that keeps to it cannot serve.
+    """
+    if not way.tolerance > 0.0:
+        return scene
+    scale = abs(float(common_scale(experiment).detach()))
+    scene = replace(scene, limit=way.tolerance / scale if scale > 0.0 else 0.0)
+    reason = why_not(scene.to(way.device), dtype=way.dtype, backend=way.backend)
+    if reason is not None:
+        raise BackendUnavailable("tolerance", reason)
+    return scene
+
+
 def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
     """Sums of pixels [P] by the plain definition, in chunks whose size changes no value.
 
@@ -276,7 +297,7 @@ def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
     The fused kernel serves where it can; elsewhere the plain definition does, with the lattice sum of `way.backend`.
     """
     panel = experiment.detector.panels[panel_index]
-    scene = pixel_scene(experiment, panel_index).to(way.device)
+    scene = limited(pixel_scene(experiment, panel_index), experiment, way).to(way.device)
     chosen = range(panel.pixels_s * panel.pixels_f) if pixels is None else pixels.to(way.device)
     if why_not(scene, dtype=way.dtype, backend=way.backend) is None:
         return _fused(experiment, scene, chosen, way)
@@ -292,7 +313,9 @@ def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, wa
     direct = scene.background == "none" and not differentiated
     scale = float(common_scale(experiment)) if direct else 1.0
     parts, angles = [], torch.zeros((), dtype=torch.float64, device=way.device)
-    step = REPORTED_PIXELS if way.progress is not None or way.solid_angle else max(len(pixels), 1)
+    step = max(len(pixels), 1)
+    if way.progress is not None or way.solid_angle:  # whole tiles (csrc/tiles.h), so that nothing depends on it
+        step = max(1, REPORTED_PIXELS // (TILE_ROWS * scene.pixels_f)) * TILE_ROWS * scene.pixels_f
     packed = pack_scene(scene, way.dtype)
     for start in range(0, max(len(pixels), 1), step):
         found = pixel_sum(

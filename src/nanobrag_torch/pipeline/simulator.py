@@ -43,9 +43,12 @@ class Simulator:
         device: torch device, or its name; `None` = CPU.
         dtype: `torch.float64` (default), or `torch.float32` for single precision behind a double phase.
         memory: bytes that a render may use beyond its inputs and its image.
+        tolerance: photons that a pixel may lose: terms are left out whose sum is provably no more (csrc/bounds.h). It
+            needs the fused kernel on a processor. 0: everything is summed.
 
     Raises:
         BackendUnavailable: the backend, device or dtype cannot serve; the message says why and what would.
+        InputError: the tolerance is negative or not finite.
     """
 
     def __init__(
@@ -56,9 +59,12 @@ class Simulator:
         device: torch.device | str | None = None,
         dtype: torch.dtype | str | None = None,
         memory: int = DEFAULT_BUDGET,
+        tolerance: float = 0.0,
     ) -> None:
         self.experiment = experiment
-        self.way = Way(_device(device), _dtype(dtype), backend, memory)
+        if not 0.0 <= tolerance < float("inf"):
+            raise InputError("tolerance", f"{tolerance} photons", "give 0 or a positive number of photons")
+        self.way = Way(_device(device), _dtype(dtype), backend, memory, tolerance=tolerance)
         self._looked = False
 
     def run(

@@ -183,6 +183,16 @@ RUNNING = (
         extension=True,
     ),
     Flag(
+        ("-tolerance",),
+        "leave out terms that provably add up to no more than this in any pixel",
+        "-tolerance 0.01",
+        {"output.tolerance_photons": 0.01},
+        takes=real("output.tolerance_photons"),
+        unit="photons",
+        default="0, everything is summed",
+        extension=True,
+    ),
+    Flag(
         ("-batch",),
         "run the command lines of this file, one per line, behind the other words given here",
         "-batch jobs.txt",

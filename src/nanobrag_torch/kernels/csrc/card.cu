@@ -59,7 +59,11 @@ ENTRY nanobrag_card_pixel_sum(SCENE, int64_t count_of_variants, int64_t lattice_
         const struct scene_inputs in = variant_inputs(&all, &variants, variant);
         const struct pixel_outputs out = variant_outputs(&outputs, &variants, variant, count);
         const struct scene scene = scene_of(&in);
-        block_sums(&in, &scene, is_simple(&scene), unit % count, &out);
+        const struct span span = {unit % count, 0, 1, 1};
+        struct pixels place;
+        load_pixels(&in, &scene, span.first, &place);
+        place.chosen = 0;
+        block_sums(&scene, is_simple(&scene), &place, &span, &out);
     }
 }
 
@@ -98,6 +102,7 @@ ENTRY nanobrag_card_pixel_vjp(SCENE, double scale, const double *by_total, int64
         double background = there && by_background ? by_background[pixel] : 0.0;
         struct pixels place;
         load_pixels(&in, &scene, pixel, &place);
+        place.chosen = 0;
         if (has_one_term(&scene))
             simple_vjp_block(PER_LANE, &scene, &place, &total, &slice.lattice, slice.geometry, slice.sources, 0);
         else block_vjp(PER_LANE, &scene, &place, &total, &background, &slice, 0, 0);
@@ -159,7 +164,11 @@ ENTRY nanobrag_card_pixel_jvp(SCENE, const double *const *directions, const int6
     const struct jvp_space mine = jvp_space_at(own_space(space, length), &scene, &d);
     for (int64_t step = BLOCK * THREADS_PER_BLOCK; step < count; step += ALL_THREADS) {
         const int64_t pixel = step + THREAD < count ? step + THREAD : count - 1; /* the last thread's work again */
-        jvp_of_block(&in, &scene, &d, slopes, pixel, &mine, &out);
+        const struct span span = {pixel, 0, 1, 1};
+        struct pixels place;
+        load_pixels(&in, &scene, pixel, &place);
+        place.chosen = 0;
+        jvp_of_block(&scene, &d, slopes, &place, &span, &mine, &out);
     }
 }
 
@@ -174,7 +183,7 @@ ENTRY nanobrag_card_lattice_sum(PROBLEM, const double *S, int64_t points, double
         struct vectors v;
         double sum;
         load_vectors(S, point, points, &v);
-        lattice_block(&l, &v, &sum);
+        lattice_block(&l, all_of(&l), &v, &sum);
         out[point] = l.common * sum;
     }
 }
@@ -199,7 +208,7 @@ ENTRY nanobrag_card_lattice_vjp(PROBLEM, const double *g, const double *S, int64
         struct vectors v, turn;
         double sum;
         load_vectors(S, point, points, &v);
-        lattice_vjp_block(0, &l, &v, &weight, &sum, &turn, &slice);
+        lattice_vjp_block(0, &l, all_of(&l), &v, &weight, &sum, &turn, &slice);
         if (!there) continue;
         by_S[3 * point] = turn.x[0];
         by_S[3 * point + 1] = turn.y[0];

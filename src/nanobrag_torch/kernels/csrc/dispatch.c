@@ -9,8 +9,8 @@
     void JOIN(lattice_sum, LEVEL_)(const struct lattice_inputs *, const double *, int64_t, double *);            \
     int JOIN(lattice_sum_vjp, LEVEL_)(const struct lattice_inputs *, const double *, const double *, int64_t,    \
                                       double *, const struct lattice_gradients *);                               \
-    void JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct variants *,                           \
-                                 const struct pixel_outputs *);                                                  \
+    int JOIN(pixel_sum, LEVEL_)(const struct scene_inputs *, const struct variants *,                            \
+                                const struct pixel_outputs *);                                                   \
     int JOIN(pixel_sum_vjp, LEVEL_)(const struct scene_inputs *, const struct pixel_turns *,                     \
                                     const struct pixel_gradients *);                                            \
     int JOIN(pixel_sum_jvp, LEVEL_)(const struct scene_inputs *, const struct scene_directions *,                \
@@ -74,16 +74,16 @@ int nanobrag_lattice_sum_vjp(const int64_t *config, const double *lattice, const
 }
 
 /* `steps`: from one variant to the next in lattice, cells, table, geometry and sources; `scales` [variants]. */
-void nanobrag_pixel_sum(const int64_t *config, const double *lattice, const double *cells, const void *table,
-                        const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
-                        int64_t count, int64_t variants, const int64_t *steps, const double *scales, double *total,
-                        float *total_single, double *background, double *angle) {
+int nanobrag_pixel_sum(const int64_t *config, const double *lattice, const double *cells, const void *table,
+                       const double *geometry, const double *sources, const int64_t *pixels, int64_t first,
+                       int64_t count, int64_t variants, const int64_t *steps, const double *scales, double *total,
+                       float *total_single, double *background, double *angle) {
     const struct scene_inputs in = {{config, lattice, cells, table}, geometry, sources, pixels, first, count};
     const struct variants all = {variants, steps[0], steps[1], steps[2], steps[3], steps[4], scales};
     const struct pixel_outputs out = {1.0, total, total_single, background, angle};
     expect_writing(total, variants * count * (int64_t)sizeof *total);
     expect_writing(total_single, variants * count * (int64_t)sizeof *total_single);
-    CALL(pixel_sum, &in, &all, &out);
+    return CALL(pixel_sum, &in, &all, &out);
 }
 
 int nanobrag_pixel_sum_vjp(const int64_t *config, const double *lattice, const double *cells, const void *table,

@@ -39,7 +39,12 @@ INLINE struct scene scene_of(const struct scene_inputs *in) {
 /* Whole coordinates of a block of pixels; lanes beyond the list repeat its last pixel. */
 struct pixels {
     double fast[LANES], slow[LANES];
+    const struct chosen *chosen; /* [Q]: each source's orientations, or null for all of them */
 };
+
+INLINE struct chosen chosen_of(const struct scene *s, const struct pixels *pixels, int64_t source) {
+    return pixels->chosen ? pixels->chosen[source] : all_of(&s->lattice);
+}
 
 INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, int64_t first, struct pixels *out) {
     double index[LANES];

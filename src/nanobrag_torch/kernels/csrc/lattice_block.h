@@ -65,12 +65,13 @@ INLINE void indices(const double *A, const struct vectors *restrict S, double (*
 }
 
 /* Everything in double. */
-INLINE void sum_double(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
-                       double *restrict sum) {
+INLINE void sum_double(int shape, int lookup, const struct lattice *in, struct chosen chosen,
+                       const struct vectors *restrict S, double *restrict sum) {
     const double *table = (const double *)in->in.table;
     const struct shape_numbers numbers = in->numbers;
     const struct grid grid = in->grid;
-    for (int64_t m = 0; m < in->orientations; m++) {
+    for (int64_t n = 0; n < chosen.count; n++) {
+        const int64_t m = chosen.list ? chosen.list[n] : n;
         const double *A = in->in.cells + 9 * m;
         double F[LANES], h[3][LANES];
         if (lookup == TRICUBIC) {
@@ -89,12 +90,13 @@ INLINE void sum_double(int shape, int lookup, const struct lattice *in, const st
 }
 
 /* Indices and their split in double, from the fractions on in single precision, the sum in double. */
-INLINE void sum_single(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
-                       double *restrict sum) {
+INLINE void sum_single(int shape, int lookup, const struct lattice *in, struct chosen chosen,
+                       const struct vectors *restrict S, double *restrict sum) {
     const float *table = (const float *)in->in.table;
     const struct shape_numbersf numbers = in->numbersf;
     const struct grid grid = in->grid;
-    for (int64_t m = 0; m < in->orientations; m++) {
+    for (int64_t n = 0; n < chosen.count; n++) {
+        const int64_t m = chosen.list ? chosen.list[n] : n;
         const double *A = in->in.cells + 9 * m;
         float F[LANES], fraction[3][LANES];
         int index[LANES];
@@ -122,8 +124,8 @@ INLINE void sum_single(int shape, int lookup, const struct lattice *in, const st
 
 #ifdef PAIRS
 /* The same with h formed in pairs of singles. */
-INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, const struct vectors *restrict S,
-                      double *restrict sum) {
+INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, struct chosen chosen,
+                      const struct vectors *restrict S, double *restrict sum) {
     const float *table = (const float *)in->in.table;
     const struct pair *cells = (const struct pair *)in->in.cells;
     const struct shape_numbersf numbers = in->numbersf;
@@ -131,7 +133,8 @@ INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, const str
     for (int lane = 0; lane < LANES; lane++) {
         const struct pair at[3] = {pair_of(S->x[lane]), pair_of(S->y[lane]), pair_of(S->z[lane])};
         struct pair total = {0.0f, 0.0f};
-        for (int64_t m = 0; m < in->orientations; m++) {
+        for (int64_t n = 0; n < chosen.count; n++) {
+            const int64_t m = chosen.list ? chosen.list[n] : n;
             const struct pair *A = cells + 9 * m;
             float h, k, l;
             float dh = split_pairs(A, at, &h), dk = split_pairs(A + 3, at, &k), dl = split_pairs(A + 6, at, &l);
@@ -143,9 +146,9 @@ INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, const str
         sum[lane] += (double)total.high + (double)total.low;
     }
 }
-#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_pairs(SHAPE_, LOOKUP_, l, S, sum)
+#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_pairs(SHAPE_, LOOKUP_, l, chosen, S, sum)
 #else
-#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_single(SHAPE_, LOOKUP_, l, S, sum)
+#define SUM_SINGLE(SHAPE_, LOOKUP_) sum_single(SHAPE_, LOOKUP_, l, chosen, S, sum)
 #endif
 
 #define SUM_CASES(SHAPE_)                                                                          \
@@ -153,16 +156,21 @@ INLINE void sum_pairs(int shape, int lookup, const struct lattice *in, const str
         if (l->single) {                                                                           \
             if (l->lookup == CONSTANT) SUM_SINGLE(SHAPE_, CONSTANT);                               \
             else if (l->lookup == NEAREST) SUM_SINGLE(SHAPE_, NEAREST);                            \
-            else sum_single(SHAPE_, TRICUBIC, l, S, sum);                                          \
+            else sum_single(SHAPE_, TRICUBIC, l, chosen, S, sum);                                          \
         } else {                                                                                   \
-            if (l->lookup == CONSTANT) sum_double(SHAPE_, CONSTANT, l, S, sum);                    \
-            else if (l->lookup == NEAREST) sum_double(SHAPE_, NEAREST, l, S, sum);                 \
-            else sum_double(SHAPE_, TRICUBIC, l, S, sum);                                          \
+            if (l->lookup == CONSTANT) sum_double(SHAPE_, CONSTANT, l, chosen, S, sum);                    \
+            else if (l->lookup == NEAREST) sum_double(SHAPE_, NEAREST, l, chosen, S, sum);                 \
+            else sum_double(SHAPE_, TRICUBIC, l, chosen, S, sum);                                          \
         }                                                                                          \
         break;
 
-/* common * sum[lane] = sum over orientations of F^2 L^2. */
-NOINLINE void lattice_block(const struct lattice *l, const struct vectors *S, double *sum) {
+INLINE struct chosen all_of(const struct lattice *l) {
+    const struct chosen all = {0, l->orientations};
+    return all;
+}
+
+/* common * sum[lane] = sum over the chosen orientations of F^2 L^2. */
+NOINLINE void lattice_block(const struct lattice *l, struct chosen chosen, const struct vectors *S, double *sum) {
     for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0;
     switch (l->shape) {
         SUM_CASES(SQUARE)

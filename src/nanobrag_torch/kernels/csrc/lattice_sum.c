@@ -10,7 +10,7 @@ void JOIN(lattice_sum, LEVEL)(const struct lattice_inputs *in, const double *S, 
         struct vectors v;
         double sum[LANES];
         load_vectors(S, block * LANES, points, &v);
-        lattice_block(&l, &v, sum);
+        lattice_block(&l, all_of(&l), &v, sum);
         for (int lane = 0; lane < LANES && block * LANES + lane < points; lane++) 
             out[block * LANES + lane] = l.common * sum[lane];
     }

@@ -10,7 +10,7 @@ int JOIN(lattice_sum_vjp, LEVEL)(const struct lattice_inputs *in, const double *
                                  double *by_S, const struct lattice_gradients *out) {
     const struct lattice l = lattice_of(in);
     struct share share;
-    int failed = open_share(&share, in->config, points, 0, out);
+    int failed = open_share(&share, in->config, (points + LANES - 1) / LANES, 0, out);
     if (!failed) {
 #pragma omp parallel for schedule(static, 1) num_threads(share.threads)
         for (int64_t slice = 0; slice < share.slices; slice++) {
@@ -21,7 +21,7 @@ int JOIN(lattice_sum_vjp, LEVEL)(const struct lattice_inputs *in, const double *
                 double sum[LANES], weight[LANES];
                 load_vectors(S, first, points, &v);
                 for (int lane = 0; lane < LANES; lane++) weight[lane] = first + lane < points ? g[first + lane] : 0.0;
-                lattice_vjp_block(0, &l, &v, weight, sum, &turn, &own);
+                lattice_vjp_block(0, &l, all_of(&l), &v, weight, sum, &turn, &own);
                 for (int lane = 0; by_S && lane < LANES && first + lane < points; lane++) {
                     by_S[3 * (first + lane)] = turn.x[lane];
                     by_S[3 * (first + lane) + 1] = turn.y[lane];

@@ -131,7 +131,7 @@ INLINE void constant_along(const struct lattice *in, const double *g, const doub
 /* One shape and lookup. `g` [LANES]: derivatives of the loss by the sums; the sums themselves go to `sum`. The steps
  * are loops of their own, which keeps each one's numbers in registers. */
 INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int wants_table,
-                       const struct lattice *in, const struct vectors *restrict S, const double *restrict g, double *restrict sum,
+                       const struct lattice *in, struct chosen chosen, const struct vectors *restrict S, const double *restrict g, double *restrict sum,
                        struct vectors *restrict by_S, struct lattice_slice *restrict slice) {
     const double *table = (const double *)in->in.table;
     const struct shape_numbers numbers = in->numbers;
@@ -140,7 +140,8 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
     struct number_lanes *restrict lanes = &slice->numbers;
     double scaled[LANES]; /* g, with F^2 where that is the same for all */
     SIMD for (int lane = 0; lane < LANES; lane++) scaled[lane] = g[lane] * constant;
-    for (int64_t m = 0; m < in->orientations; m++) {
+    for (int64_t n = 0; n < chosen.count; n++) {
+        const int64_t m = chosen.list ? chosen.list[n] : n;
         const double *A = in->in.cells + 9 * m;
         double F[LANES], by_F[LANES], slope[3][LANES], hkl[3][LANES], turn[3][LANES];
         int index[LANES];
@@ -203,8 +204,8 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
 }
 
 #define VJP_LOOKUP(EACH, SHAPE_, LOOKUP_, NUMBERS)                                             \
-    if (table) vjp_double(EACH, SHAPE_, LOOKUP_, NUMBERS, 1, l, S, g, sum, by_S, slice);       \
-    else vjp_double(EACH, SHAPE_, LOOKUP_, NUMBERS, 0, l, S, g, sum, by_S, slice);
+    if (table) vjp_double(EACH, SHAPE_, LOOKUP_, NUMBERS, 1, l, chosen, S, g, sum, by_S, slice);       \
+    else vjp_double(EACH, SHAPE_, LOOKUP_, NUMBERS, 0, l, chosen, S, g, sum, by_S, slice);
 
 #define VJP_LOOKUPS(EACH, SHAPE_, NUMBERS)                                                     \
     if (l->lookup == CONSTANT) {                                                               \
@@ -229,8 +230,8 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
     }
 
 /* Sums of a block, derivatives by S (set), and the slice's gradients (added to). Lanes with g = 0 add nothing. */
-NOINLINE void lattice_vjp_total(const struct lattice *l, const struct vectors *S, const double *g, double *sum,
-                                struct vectors *by_S, struct lattice_slice *slice) {
+NOINLINE void lattice_vjp_total(const struct lattice *l, struct chosen chosen, const struct vectors *S,
+                                const double *g, double *sum, struct vectors *by_S, struct lattice_slice *slice) {
     const int table = slice->table != 0;
     if (l->shape == SQUARE && !slice->wants_numbers) {
         VJP_LOOKUPS(0, SQUARE, 0)
@@ -240,17 +241,17 @@ NOINLINE void lattice_vjp_total(const struct lattice *l, const struct vectors *S
 }
 
 /* The same along directions: the slice's sums per lane (added to). */
-NOINLINE void lattice_vjp_each(const struct lattice *l, const struct vectors *S, const double *g, double *sum,
-                               struct vectors *by_S, struct lattice_slice *slice) {
+NOINLINE void lattice_vjp_each(const struct lattice *l, struct chosen chosen, const struct vectors *S,
+                               const double *g, double *sum, struct vectors *by_S, struct lattice_slice *slice) {
     const int table = slice->table_directions.count > 0;
     VJP_SHAPES(1)
 }
 
-INLINE void lattice_vjp_block(int each, const struct lattice *l, const struct vectors *S, const double *g, double *sum,
-                              struct vectors *by_S, struct lattice_slice *slice) {
+INLINE void lattice_vjp_block(int each, const struct lattice *l, struct chosen chosen, const struct vectors *S,
+                              const double *g, double *sum, struct vectors *by_S, struct lattice_slice *slice) {
     for (int lane = 0; lane < LANES; lane++) sum[lane] = by_S->x[lane] = by_S->y[lane] = by_S->z[lane] = 0.0;
-    if (each) lattice_vjp_each(l, S, g, sum, by_S, slice);
-    else lattice_vjp_total(l, S, g, sum, by_S, slice);
+    if (each) lattice_vjp_each(l, chosen, S, g, sum, by_S, slice);
+    else lattice_vjp_total(l, chosen, S, g, sum, by_S, slice);
 }
 
 #endif

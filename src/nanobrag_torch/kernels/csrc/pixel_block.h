@@ -3,6 +3,7 @@
 #define NANOBRAG_PIXEL_BLOCK_H
 
 #include "simple_block.h"
+#include "tiles.h"
 #include "variants.h"
 
 /* Sums of a block, before they are stored. */
@@ -12,7 +13,8 @@ struct sums {
 };
 
 /* The terms of one sub-pixel of one layer. */
-INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restrict at, struct sums *restrict sums) {
+INLINE void add_sources(const struct scene *scene, const struct pixels *pixels, const struct sub_pixel *restrict at,
+                        struct sums *restrict sums) {
     const double samples = (double)(scene->oversample * scene->oversample * scene->source_count);
     int seeking = scene->polarized && any_zero(sums->polarization);
     for (int64_t q = 0; q < scene->source_count; q++) {
@@ -36,7 +38,7 @@ INLINE void add_sources(const struct scene *scene, const struct sub_pixel *restr
                 sums->background[lane] += weight * at->kappa[lane] * p[lane] * at->omega[lane];
         }
         if (!any(kept)) continue;
-        lattice_block(&scene->lattice, &S, intensity);
+        lattice_block(&scene->lattice, chosen_of(scene, pixels, q), &S, intensity);
         const int omega = scene->per_term_omega, polar = scene->per_term_polar, thick = scene->per_term_thick;
         SIMD for (int lane = 0; lane < LANES; lane++) {
             double factor = source[WEIGHT] * scene->lattice.common * kept[lane];
@@ -65,7 +67,7 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
                 }
                 for (int lane = 0; lane < LANES; lane++)
                     sums->angle[lane] += scene->per_term_omega ? at.omega[lane] : sums->omega[lane];
-                add_sources(scene, &at, sums);
+                add_sources(scene, pixels, &at, sums);
             }
     for (int lane = 0; lane < LANES; lane++) {
         double omega = sums->omega[lane], p = sums->polarization[lane], kappa = sums->kappa[lane];
@@ -77,43 +79,25 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
     }
 }
 
-/* Store a block's sums, the total times `scale`. */
-INLINE void store(const double *values, int lanes, double *out, int64_t first) {
-    if (out) memcpy(out + first, values, (size_t)lanes * sizeof *out);
-}
-
-INLINE void store_single(const double *values, int lanes, float *out, int64_t first) {
-    if (!out) return;
-    if (lanes == LANES) {
-        SIMD for (int lane = 0; lane < LANES; lane++) out[first + lane] = (float)values[lane];
-    } else {
-        for (int lane = 0; lane < lanes; lane++) out[first + lane] = (float)values[lane];
-    }
-}
-
 /* One block of one variant. */
-INLINE void block_sums(const struct scene_inputs *in, const struct scene *scene, int simple, int64_t block,
+INLINE void block_sums(const struct scene *scene, int simple, const struct pixels *pixels, const struct span *span,
                        const struct pixel_outputs *out) {
-    struct pixels pixels;
-    const int64_t first = block * LANES;
-    const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
-    load_pixels(in, scene, first, &pixels);
     if (simple) {
         struct simple now;
         double total[LANES];
-        simple_block(scene, &pixels, out->scale, out->angle != 0, &now, total);
-        store(total, lanes, out->total, first);
-        store_single(total, lanes, out->total_single, first);
-        store(now.omega, lanes, out->angle, first);
+        simple_block(scene, pixels, out->scale, out->angle != 0, &now, total);
+        store(total, span, out->total);
+        store_single(total, span, out->total_single);
+        store(now.omega, span, out->angle);
         return;
     }
     struct sums sums;
-    sum_block(scene, &pixels, &sums);
+    sum_block(scene, pixels, &sums);
     SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
-    store(sums.total, lanes, out->total, first);
-    store_single(sums.total, lanes, out->total_single, first);
-    store(sums.background, lanes, out->background, first);
-    store(sums.angle, lanes, out->angle, first);
+    store(sums.total, span, out->total);
+    store_single(sums.total, span, out->total_single);
+    store(sums.background, span, out->background);
+    store(sums.angle, span, out->angle);
 }
 
 #endif

@@ -3,6 +3,7 @@
 #define NANOBRAG_PIXEL_JVP_BLOCK_H
 
 #include "pixel_vjp_block.h"
+#include "tiles.h"
 
 #define NUMBERS 14 /* what a shape's formula uses: N, cells, W, scale */
 
@@ -99,29 +100,29 @@ INLINE void block_jvp(const struct scene *scene, int simple, const struct scene_
         add_product(1.0, space->table + k * STRIDE, space->along + d->table.rows[k] * STRIDE);
 }
 
-/* Store lanes of `along` [K, STRIDE] as rows [lanes, K]. */
-INLINE void store_rows(const double *along, int64_t count, int lanes, double *out) {
-    for (int lane = 0; lane < lanes; lane++)
-        for (int64_t k = 0; k < count; k++) out[lane * count + k] = along[k * STRIDE + lane];
+/* Store lanes of `along` [K, STRIDE] as rows of K numbers. */
+INLINE void store_rows(const double *along, int64_t count, const struct span *span, double *out) {
+    for (int lane = 0; lane < LANES; lane++) {
+        const int64_t place = place_of(span, lane);
+        if (place < 0) continue;
+        for (int64_t k = 0; k < count; k++) out[place * count + k] = along[k * STRIDE + lane];
+    }
 }
 
-/* One block of pixels of a list: values and derivatives by every direction. */
-INLINE void jvp_of_block(const struct scene_inputs *in, const struct scene *scene, const struct scene_directions *d,
-                         const double *slopes, int64_t first, const struct jvp_space *space,
+/* One block of pixels: values and derivatives by every direction. */
+INLINE void jvp_of_block(const struct scene *scene, const struct scene_directions *d, const double *slopes,
+                         const struct pixels *pixels, const struct span *span, const struct jvp_space *space,
                          const struct pixel_derivatives *out) {
-    struct pixels pixels;
     double one[LANES], none[LANES], total[LANES], background[LANES];
     const int simple = has_one_term(scene);
-    const int lanes = in->count - first < LANES ? (int)(in->count - first) : LANES;
-    load_pixels(in, scene, first, &pixels);
     for (int lane = 0; lane < LANES; lane++) one[lane] = 1.0, none[lane] = 0.0;
-    block_jvp(scene, simple, d, slopes, &pixels, one, none, space, total, background);
-    for (int lane = 0; lane < lanes; lane++) out->total[first + lane] = total[lane];
-    store_rows(space->along, d->count, lanes, out->by_total + first * d->count);
+    block_jvp(scene, simple, d, slopes, pixels, one, none, space, total, background);
+    store(total, span, out->total);
+    store_rows(space->along, d->count, span, out->by_total);
     if (!out->background) return;
-    for (int lane = 0; lane < lanes; lane++) out->background[first + lane] = background[lane];
-    block_jvp(scene, simple, d, slopes, &pixels, none, one, space, total, background);
-    store_rows(space->along, d->count, lanes, out->by_background + first * d->count);
+    store(background, span, out->background);
+    block_jvp(scene, simple, d, slopes, pixels, none, one, space, total, background);
+    store_rows(space->along, d->count, span, out->by_background);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* The vector-Jacobian product of the sum over a pixel. */
 #include <omp.h>
 
+#include "bounds.h"
 #include "pixel_vjp_block.h"
 #include "slices.h"
 
@@ -11,27 +12,34 @@ int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const struct pixel
     const struct scene scene = scene_of(in);
     const int simple = has_one_term(&scene);
     const int64_t more = GEOMETRY_LENGTH + scene.source_count * SOURCE_LENGTH;
+    const struct tiles tiles = tiles_of(in, &scene);
+    const struct law law = law_of(&scene.lattice);
     struct share share;
-    int failed = open_share(&share, in->lattice.config, in->count, more, &out->lattice);
+    int failed = open_share(&share, in->lattice.config, tiles.blocks, more, &out->lattice);
     if (!failed) {
-#pragma omp parallel for schedule(static, 1) num_threads(share.threads)
+#pragma omp parallel for schedule(static, 1) num_threads(share.threads) reduction(| : failed)
         for (int64_t number = 0; number < share.slices; number++) {
             struct slice slice = {slice_of(&share, number, omp_get_thread_num()), share.more + number * more,
                                   share.more + number * more + GEOMETRY_LENGTH};
-            for (int64_t block = slice_start(&share, number); block < slice_start(&share, number + 1); block++) {
-                const int64_t first = block * LANES;
+            struct choice choice;
+            failed |= open_choice(&scene, &choice);
+            const int64_t end = failed ? 0 : slice_start(&share, number + 1);
+            for (int64_t block = slice_start(&share, number); block < end; block++) {
                 struct pixels pixels;
                 double total[LANES], background[LANES];
-                load_pixels(in, &scene, first, &pixels);
+                const struct span span = load_block(in, &scene, &tiles, block, &pixels);
+                choose(&scene, &law, &choice, &pixels);
+                if (!by->background && nothing_chosen(&scene, &pixels)) continue;
                 for (int lane = 0; lane < LANES; lane++) {
-                    const int there = first + lane < in->count;
-                    total[lane] = there ? by->scale * by->total[by->stride * (first + lane)] : 0.0;
-                    background[lane] = there && by->background ? by->background[first + lane] : 0.0;
+                    const int64_t place = place_of(&span, lane);
+                    total[lane] = place >= 0 ? by->scale * by->total[by->stride * place] : 0.0;
+                    background[lane] = place >= 0 && by->background ? by->background[place] : 0.0;
                 }
                 if (simple)
                     simple_vjp_block(TOTALS, &scene, &pixels, total, &slice.lattice, slice.geometry, slice.sources, 0);
                 else block_vjp(TOTALS, &scene, &pixels, total, background, &slice, 0, 0);
             }
+            close_choice(&choice);
             share.numbers[number] = slice.lattice.numbers;
         }
         gather(&share, &in->lattice, &out->lattice);

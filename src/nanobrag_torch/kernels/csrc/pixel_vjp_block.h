@@ -56,7 +56,8 @@ NOINLINE void find_cached(const struct scene *scene, const struct pixels *pixels
 }
 
 /* One source at one sub-pixel: its terms, and their derivatives. */
-INLINE void source_vjp(int each, const struct scene *scene, const struct sub_pixel *restrict at, int64_t q,
+INLINE void source_vjp(int each, const struct scene *scene, const struct pixels *pixels,
+                       const struct sub_pixel *restrict at, int64_t q,
                        const double *restrict by_background, struct cached *restrict cached,
                        struct sub_pixel_turn *restrict turn, struct slice *restrict slice) {
     const double *source = scene->sources + SOURCE_LENGTH * q;
@@ -76,7 +77,7 @@ INLINE void source_vjp(int each, const struct scene *scene, const struct sub_pix
         by_p[lane] = intensity[lane] = 0.0;
     }
     if (GROUP_ANY(any(kept)) && cached->wants_lattice) {
-        lattice_vjp_block(each == ALONG, &scene->lattice, &S, g, intensity, &by_S, &slice->lattice);
+        lattice_vjp_block(each == ALONG, &scene->lattice, chosen_of(scene, pixels, q), &S, g, intensity, &by_S, &slice->lattice);
         scatter_vjp(each, &S, &by_S, source, turn, by_source);
     }
     REDUCE(+ : by_weight)
@@ -160,7 +161,7 @@ INLINE void block_vjp(int each, const struct scene *scene, const struct pixels *
             sub_pixel(scene, pixels, layer, (int)sub / (int)scene->oversample, (int)sub % (int)scene->oversample, &at);
             clear_turn(&turn);
             for (int64_t q = 0; q < scene->source_count; q++)
-                source_vjp(each, scene, &at, q, by_background, &cached, &turn, slice);
+                source_vjp(each, scene, pixels, &at, q, by_background, &cached, &turn, slice);
             sub_pixel_vjp(each, scene, &at, layer, &turn, slice->geometry);
         }
     cached_vjp(each, scene, pixels, by_total, by_background, &cached, slice);

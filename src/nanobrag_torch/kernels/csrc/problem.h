@@ -32,7 +32,10 @@ enum lattice_offset { COUNTS = 0, FUDGE = 3, RECIPROCAL = 4, LATTICE_LENGTH = 13
 enum geometry_offset {
     ORIGIN = 0, FAST = 3, SLOW = 6, NORMAL = 9, PIXEL_SIZE = 12, CLOSE_DISTANCE = 13, LAYER_STEP = 14,
     ATTENUATION = 15, POINT_AREA = 16, KAHN = 17, DMIN = 18, DISTANCE = 19, BEAM = 20, BEAM_CENTRE = 23,
-    SPHERE_FAST = 25, SPHERE_SLOW = 28, GEOMETRY_LENGTH = 31
+    SPHERE_FAST = 25, SPHERE_SLOW = 28,
+    LIMIT = 31,   /* what a pixel's total may lose to terms that are left out, before its factor; 0: nothing */
+    LARGEST = 32, /* what no |F| of the table, or interpolated in it, exceeds; for the limit */
+    GEOMETRY_LENGTH = 33
 };
 
 enum source_offset { INCIDENT = 0, WAVELENGTH = 3, WEIGHT = 4, ELECTRIC = 5, MAGNETIC = 8, SOURCE_LENGTH = 11 };
@@ -59,6 +62,12 @@ struct scene_inputs {
     const double *sources;  /* [Q, SOURCE_LENGTH] */
     const int64_t *pixels;  /* [count] indices slow * pixels_f + fast, or null for first, first + 1, ... */
     int64_t first, count;
+};
+
+/* The orientations that a block of pixels adds up. */
+struct chosen {
+    const int32_t *list; /* [count], or null for all of them in their order */
+    int64_t count;
 };
 
 /* Where a scene's sums go; null where one is not wanted. */

@@ -78,7 +78,7 @@ NOINLINE void simple_block(const struct scene *scene, const struct pixels *pixel
                            struct simple *out, double *total) {
     if (wants_angle) choose_geometry(scene, pixels, scale, 1, out);
     else choose_geometry(scene, pixels, scale, 0, out);
-    lattice_block(&scene->lattice, &out->S, total);
+    lattice_block(&scene->lattice, chosen_of(scene, pixels, 0), &out->S, total);
     SIMD for (int lane = 0; lane < LANES; lane++) total[lane] *= out->factor[lane];
 }
 

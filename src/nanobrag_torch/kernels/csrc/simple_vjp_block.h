@@ -30,7 +30,7 @@ INLINE void simple_vjp_block(int each, const struct scene *scene, const struct p
     if (scene->polarized) polarize(scene, &at, source, p);
     SIMD for (int lane = 0; lane < LANES; lane++)
         g[lane] = by_total[lane] * weight * p[lane] * at.omega[lane] * at.kappa[lane];
-    lattice_vjp_block(each == ALONG, &scene->lattice, &S, g, intensity, &by_S, lattice);
+    lattice_vjp_block(each == ALONG, &scene->lattice, chosen_of(scene, pixels, 0), &S, g, intensity, &by_S, lattice);
     REDUCE(+ : by_weight)
     for (int lane = 0; lane < LANES; lane++) {
         double unweighted = by_total[lane] * intensity[lane], loss = weight * unweighted;

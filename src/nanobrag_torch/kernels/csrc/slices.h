@@ -23,14 +23,14 @@ struct share {
 #define LARGEST_COPIES ((int64_t)1 << 27) /* doubles in all copies of the table's gradient, unless two need more */
 
 /* Returns 0, or 1 when there is no memory. */
-static int open_share(struct share *s, const int64_t *config, int64_t points, int64_t more_length,
+static int open_share(struct share *s, const int64_t *config, int64_t blocks, int64_t more_length,
                       const struct lattice_gradients *wanted) {
     const int wants_table = wanted->table != 0;
     const int64_t small = 9 * config[ORIENTATIONS] + more_length;
     s->orientations = config[ORIENTATIONS];
     s->wants_numbers = wanted->lattice != 0;
     s->more_length = more_length;
-    s->blocks = (points + LANES - 1) / LANES;
+    s->blocks = blocks;
     s->slices = ((int64_t)1 << 22) / small;
     s->slices = s->slices < 8 ? 8 : s->slices > 64 ? 64 : s->slices;
     s->slices = s->slices > s->blocks ? s->blocks : s->slices;

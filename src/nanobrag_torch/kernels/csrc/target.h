@@ -19,6 +19,7 @@
 
 #ifdef __CUDACC_RTC__
 typedef long long int64_t;
+typedef int int32_t;
 typedef unsigned long long uint64_t;
 typedef unsigned int uint32_t;
 #else
