@@ -66,8 +66,12 @@ def small_scene():
                 "mosaic_spread_deg": 0.5, "mosaic_domains": 3, "water_um": 5.0, **(crystal or {})},
             ),
             beam=BeamConfig(wavelength_A=1.2, polarization_factor=0.7),
-            detector=DetectorConfig(distance_mm=60.0, pixels_f=20, pixels_s=16, pixel_mm=0.8, **(detector or {})),
-            sampling=SamplingConfig(oversample=1, phi_deg=1.0, osc_deg=2.0, phi_steps=2, **(sampling or {})),
+            detector=DetectorConfig(
+                **{"distance_mm": 60.0, "pixels_f": 20, "pixels_s": 16, "pixel_mm": 0.8, **(detector or {})}
+            ),
+            sampling=SamplingConfig(
+                **{"oversample": 1, "phi_deg": 1.0, "osc_deg": 2.0, "phi_steps": 2, **(sampling or {})}
+            ),
         )  # fmt: skip
         from nanobrag_torch.settling import settle
 

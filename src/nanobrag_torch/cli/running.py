@@ -77,7 +77,9 @@ def simulator_for(experiment: Experiment, said: OutputConfig) -> Simulator:
         raise InputError("printout", problem, "a printout follows one crystal alone: leave them, or it, out")
     memory = DEFAULT_BUDGET if said.memory_MB is None else int(said.memory_MB * BYTES_PER_MB)
     try:
-        return Simulator(experiment, device=said.device, dtype=said.dtype, memory=memory, tolerance=said.tolerance_photons)
+        return Simulator(
+            experiment, device=said.device, dtype=said.dtype, memory=memory, tolerance=said.tolerance_photons
+        )
     except BackendUnavailable as error:
         if error.name != said.device:
             raise

@@ -14,3 +14,91 @@ from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_sum import why_not
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
+from nanobrag_torch.pipeline.compose import render_scene
+from nanobrag_torch.pipeline.jacobian import check_names
+from nanobrag_torch.pipeline.render import Way, limited, pixel_factors, pixel_scene
+
+DOUBLE = torch.float64
+
+
+def check_variants(experiment: Experiment, variants: Mapping[str, Tensor]) -> int:
+    """The number of variants.
+
+    Raises:
+        InputError: a quantity that does not exist or that the experiment does not have, or values of another shape.
+    """
+    check_names(experiment, list(variants))
+    counts = {name: len(values) if values.dim() else -1 for name, values in variants.items()}
+    for name, values in variants.items():
+        wanted = QUANTITIES[name].take(experiment).shape
+        if values.dim() == 0 or values.shape[1:] != wanted or values.dtype != DOUBLE:
+            form = ", ".join(["B", *map(str, wanted)])
+            raise InputError(name, f"{list(values.shape)} of {values.dtype}", f"give [{form}] of torch.float64")
+        if counts[name] != next(iter(counts.values())):
+            raise InputError(name, f"{counts[name]} values, but {counts} in all", "give the same number of each")
+    return next(iter(counts.values()))
+
+
+def variant(experiment: Experiment, values: Mapping[str, Tensor]) -> Experiment:
+    """The experiment with one value of each quantity."""
+    for name, value in values.items():
+        experiment = QUANTITIES[name].put(experiment, value)
+    return experiment
+
+
+def panel_variants(
+    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, pixels: Tensor | None, way: Way
+) -> Tensor:
+    """Values [B, P] in photons of pixels (`None`: all) of one panel for every variant, of the way's `out_dtype`.
+
+    Where one call of the kernel cannot serve, one variant is rendered after another.
+    """
+    count = len(next(iter(variants.values())))
+    scene = limited(pixel_scene(experiment, panel_index), experiment, way).to(way.device)
+    if not experiment.is_simple or why_not(scene, dtype=way.dtype, backend=way.backend) is not None:
+        members = ({name: values[number] for name, values in variants.items()} for number in range(count))
+        images = [render_scene(variant(experiment, member), panel_index, pixels, way).values for member in members]
+        return torch.stack(images)
+    panel = experiment.detector.panels[panel_index]
+    span = [0, panel.pixels_s * panel.pixels_f] if pixels is None else [0, len(pixels)]
+    packed, factors = _settled_together(experiment, variants, panel_index, way)
+    packed = packed.to(way.device)
+    factors = factors.to(way.device)
+    pixels = None if pixels is None else pixels.to(way.device)
+    has_background = packed.has_background
+    direct = not has_background and not factors.requires_grad
+    scales = factors[:, 0].contiguous() if direct else factors.new_ones(count)
+    single = direct and way.out_dtype == torch.float32
+    total, background = op.pixel_sum_many(*packed.tensors, pixels, span, packed.config, scales, single, has_background)
+    if direct:
+        values: Tensor = total
+        return values.to(way.out_dtype)
+    values = factors[:, :1] * total
+    if has_background:
+        values = values + factors[:, 1:] * background
+    return values.to(way.out_dtype)
+
+
+def _settled_together(
+    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, way: Way
+) -> tuple[PackedScene, Tensor]:
+    """The packed scene with a first axis of B, or of 1 where nothing varies; factors [B, 2] of total and background."""
+    limit = 0.0
+    if way.tolerance > 0.0:  # the same for all: that of the brightest
+        scales = torch.vmap(lambda values: pixel_factors(variant(experiment, values))[0])(dict(variants))
+        limit = way.tolerance / float(scales.detach().abs().max())
+    shared: dict[int, Tensor] = {}
+    facts: list[PackedScene] = []
+
+    def settle(values: dict[str, Tensor]) -> tuple[dict[int, Tensor], Tensor]:
+        changed = variant(experiment, values)
+        packed = pack_scene(replace(pixel_scene(changed, panel_index), limit=limit), way.dtype)
+        facts.append(packed)
+        varied = {i: t for i, t in enumerate(packed.tensors) if torch._C._functorch.is_batchedtensor(t)}
+        shared.update({i: t for i, t in enumerate(packed.tensors) if i not in varied})
+        return varied, pixel_factors(changed)
+
+    varied, factors = torch.vmap(settle)(dict(variants))
+    places = range(len(facts[0].tensors))
+    geometry, sources, A, lattice, table = (varied[i] if i in varied else shared[i][None] for i in places)
+    return facts[0]._replace(tensors=(geometry, sources, A, lattice, table)), factors

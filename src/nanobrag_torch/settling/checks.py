@@ -325,6 +325,8 @@ def _check_output(config: Config) -> None:
     _check_word("dtype", said.dtype, DTYPES)
     _check_word("physics", said.physics, PHYSICS)
     _check_positive(said, "threads", "memory_MB")
+    if not 0.0 <= said.tolerance_photons < math.inf:
+        raise InputError("tolerance_photons", f"{said.tolerance_photons} photons", "give 0 or a positive number")
     most = max(LARGEST_THREADS, 4 * processors())
     if said.threads is not None and said.threads > most:
         raise InputError("threads", f"{said.threads} are too many", f"give at most {most}; {processors()} can run here")

@@ -21,9 +21,10 @@
 #define SLACK 1.001         /* for rounding, in single precision too */
 #define ROOT_THIRD 0.57735026918962576
 
-/* What a thread works with: bounds [M], lists [Q, M], and one entry per source. */
+/* What a thread works with: the cells with the orientations side by side [9, M], bounds [M], lists [Q, M], and one
+ * entry per source. */
 struct choice {
-    double *bounds;
+    double *cells, *bounds;
     int32_t *lists;
     struct chosen *chosen;
 };
@@ -33,13 +34,18 @@ INLINE int open_choice(const struct scene *s, struct choice *out) {
     const size_t M = (size_t)s->lattice.orientations, Q = (size_t)s->source_count;
     memset(out, 0, sizeof *out);
     if (!(s->geometry[LIMIT] > 0.0)) return 0;
+    out->cells = (double *)malloc(9 * M * sizeof *out->cells);
     out->bounds = (double *)malloc(M * sizeof *out->bounds);
     out->lists = (int32_t *)malloc(Q * M * sizeof *out->lists);
     out->chosen = (struct chosen *)malloc(Q * sizeof *out->chosen);
-    return !(out->bounds && out->lists && out->chosen);
+    if (!(out->cells && out->bounds && out->lists && out->chosen)) return 1;
+    for (size_t m = 0; m < M; m++)
+        for (size_t i = 0; i < 9; i++) out->cells[i * M + m] = s->lattice.in.cells[9 * m + i];
+    return 0;
 }
 
 INLINE void close_choice(struct choice *c) {
+    free(c->cells);
     free(c->bounds);
     free(c->lists);
     free(c->chosen);
@@ -62,18 +68,13 @@ INLINE struct vector across(struct vector v, struct vector d, double k) {
 }
 
 /* Returns 0 where nothing can be said. */
-INLINE int cone_of(const struct scene *s, const struct pixels *pixels, struct cone *out) {
+INLINE int cone_of(const struct scene *s, const struct range *range, struct cone *out) {
     const double *g = s->geometry, size = g[PIXEL_SIZE];
     const struct vector fast = at_offset(g + FAST), slow = at_offset(g + SLOW), normal = at_offset(g + NORMAL);
     const struct vector none = {0.0, 0.0, 0.0};
-    double f0 = pixels->fast[0], f1 = f0, s0 = pixels->slow[0], s1 = s0, sinc;
-    for (int lane = 1; lane < LANES; lane++) {
-        f0 = pixels->fast[lane] < f0 ? pixels->fast[lane] : f0;
-        f1 = pixels->fast[lane] > f1 ? pixels->fast[lane] : f1;
-        s0 = pixels->slow[lane] < s0 ? pixels->slow[lane] : s0;
-        s1 = pixels->slow[lane] > s1 ? pixels->slow[lane] : s1;
-    }
-    const double ef = 0.5 * size * (f1 - f0 + 1.0), es = 0.5 * size * (s1 - s0 + 1.0);
+    double sinc;
+    const double f0 = range->first_fast, s0 = range->first_slow;
+    const double ef = 0.5 * size * (range->last_fast - f0 + 1.0), es = 0.5 * size * (range->last_slow - s0 + 1.0);
     const double deep = 0.5 * (double)(s->layers - 1) * g[LAYER_STEP], en = fabs(deep);
     struct vector P = position(s->curvature, g, size * f0 + ef, size * s0 + es, deep, &sinc);
     const double r = size_of(P), by_r = 1.0 / r;
@@ -123,8 +124,13 @@ INLINE double index_radius(const double *a, const struct reach *r, double h) {
 }
 
 /* The least distance of an index from a whole number. */
-INLINE double least_distance(const double *a, const struct reach *r) {
-    const double h = along(a, r->middle), closest = fabs(h - rint(h)) - index_radius(a, r, h);
+INLINE double least_distance(double x, double y, double z, const struct reach *r) {
+    const double h = x * r->middle.x + y * r->middle.y + z * r->middle.z;
+    const double radius = fabs(x * r->fast.x + y * r->fast.y + z * r->fast.z) +
+                          fabs(x * r->slow.x + y * r->slow.y + z * r->slow.z) +
+                          fabs(x * r->normal.x + y * r->normal.y + z * r->normal.z) +
+                          (fabs(x) + fabs(y) + fabs(z)) * r->rest + 1e-10 * (1.0 + fabs(h));
+    const double closest = fabs(h - rint(h)) - radius;
     return closest > 0.0 ? closest : 0.0;
 }
 
@@ -182,15 +188,14 @@ INLINE double most_L2(int shape, const struct law *law, double a, double b, doub
 }
 
 /* Bounds of one source's terms at every orientation, [M], but for F^2. */
-INLINE void bound_orientations(int shape, const struct lattice *l, const struct law *law, const struct reach *reach,
-                               double factor, double *restrict out) {
+INLINE void bound_orientations(int shape, const double *restrict cells, int64_t M, const struct law *law,
+                               const struct reach *reach, double factor, double *restrict out) {
     const struct reach r = *reach;
     const struct law own = *law;
-    const double *cells = l->in.cells;
-    const int64_t M = l->orientations;
     SIMD for (int64_t m = 0; m < M; m++) {
-        const double *A = cells + 9 * m;
-        const double a = least_distance(A, &r), b = least_distance(A + 3, &r), c = least_distance(A + 6, &r);
+        const double a = least_distance(cells[m], cells[M + m], cells[2 * M + m], &r);
+        const double b = least_distance(cells[3 * M + m], cells[4 * M + m], cells[5 * M + m], &r);
+        const double c = least_distance(cells[6 * M + m], cells[7 * M + m], cells[8 * M + m], &r);
         out[m] = factor * most_L2(shape, &own, a, b, c);
     }
 }
@@ -262,20 +267,20 @@ INLINE double term_in_reach(const struct lattice *l, const struct law *law, cons
     return found;
 }
 
-INLINE void bounds_of(const struct lattice *l, const struct law *law, const struct reach *r, double factor,
-                      double *out) {
-    if (l->shape == SQUARE) bound_orientations(SQUARE, l, law, r, factor, out);
-    else if (l->shape == ROUND) bound_orientations(ROUND, l, law, r, factor, out);
-    else if (l->shape == GAUSS) bound_orientations(GAUSS, l, law, r, factor, out);
-    else bound_orientations(TOPHAT, l, law, r, factor, out);
+INLINE void bounds_of(const struct law *law, const struct choice *c, int64_t M, const struct reach *r, double factor) {
+    if (law->shape == SQUARE) bound_orientations(SQUARE, c->cells, M, law, r, factor, c->bounds);
+    else if (law->shape == ROUND) bound_orientations(ROUND, c->cells, M, law, r, factor, c->bounds);
+    else if (law->shape == GAUSS) bound_orientations(GAUSS, c->cells, M, law, r, factor, c->bounds);
+    else bound_orientations(TOPHAT, c->cells, M, law, r, factor, c->bounds);
 }
 
 /* List the orientations of a block that have to be added up, for every source; all of them without a limit. */
-NOINLINE void choose(const struct scene *s, const struct law *law, struct choice *c, struct pixels *pixels) {
+NOINLINE void choose(const struct scene *s, const struct law *law, const struct range *range, struct choice *c,
+                     struct pixels *pixels) {
     const double limit = s->geometry[LIMIT], largest = s->geometry[LARGEST];
     struct cone cone;
     pixels->chosen = 0;
-    if (!(limit > 0.0) || law->numbers.scale < 0.0 || !cone_of(s, pixels, &cone)) return;
+    if (!(limit > 0.0) || law->shape == DIFFUSE || law->numbers.scale < 0.0 || !cone_of(s, range, &cone)) return;
     const struct lattice *l = &s->lattice;
     const int64_t M = l->orientations;
     const double samples = (double)(s->layers * s->oversample * s->oversample), K = fabs(s->geometry[KAHN]);
@@ -288,7 +293,7 @@ NOINLINE void choose(const struct scene *s, const struct law *law, struct choice
         const double factor = SLACK * samples * fabs(source[WEIGHT]) * polarization * cone.omega;
         int32_t *list = c->lists + q * M;
         int64_t count = 0;
-        bounds_of(l, law, &reach, factor, c->bounds);
+        bounds_of(law, c, M, &reach, factor);
         for (int64_t m = 0; m < M; m++) {
             double bound = c->bounds[m] * largest * largest;
             allowed += share;
@@ -310,6 +315,21 @@ INLINE int nothing_chosen(const struct scene *s, const struct pixels *pixels) {
     int64_t count = 0;
     for (int64_t q = 0; pixels->chosen && q < s->source_count; q++) count += pixels->chosen[q].count;
     return pixels->chosen && !count;
+}
+
+/* A block of a list: which lanes are which pixels, and which orientations are chosen; its coordinates are loaded unless
+ * `may_skip` and nothing is chosen. Returns whether they are. */
+INLINE int open_block(const struct scene_inputs *in, const struct scene *s, const struct tiles *t, const struct law *law,
+                      int64_t block, int may_skip, struct choice *c, struct span *span, struct pixels *out) {
+    *span = span_of(in, s, t, block);
+    out->chosen = 0;
+    if (s->geometry[LIMIT] > 0.0) {
+        const struct range range = range_of(in, s, t, span);
+        choose(s, law, &range, c, out);
+        if (may_skip && nothing_chosen(s, out)) return 0;
+    }
+    load_block(in, s, t, span, out);
+    return 1;
 }
 
 #endif

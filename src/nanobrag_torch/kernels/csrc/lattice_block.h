@@ -178,9 +178,9 @@ NOINLINE void lattice_block(const struct lattice *l, struct chosen chosen, const
         SUM_CASES(GAUSS)
         SUM_CASES(TOPHAT)
     case DIFFUSE:
-        if (l->lookup == CONSTANT) sum_double(DIFFUSE, CONSTANT, l, S, sum);
-        else if (l->lookup == NEAREST) sum_double(DIFFUSE, NEAREST, l, S, sum);
-        else sum_double(DIFFUSE, TRICUBIC, l, S, sum);
+        if (l->lookup == CONSTANT) sum_double(DIFFUSE, CONSTANT, l, chosen, S, sum);
+        else if (l->lookup == NEAREST) sum_double(DIFFUSE, NEAREST, l, chosen, S, sum);
+        else sum_double(DIFFUSE, TRICUBIC, l, chosen, S, sum);
         break;
     }
 }

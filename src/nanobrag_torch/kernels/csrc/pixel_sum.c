@@ -14,9 +14,8 @@ INLINE int sum_piece(const struct scene_inputs *in, const struct pixel_outputs *
     const int failed = open_choice(&scene, &choice);
     for (int64_t block = start; !failed && block < start + PIECE && block < tiles.blocks; block++) {
         struct pixels pixels;
-        const struct span span = load_block(in, &scene, &tiles, block, &pixels);
-        choose(&scene, &law, &choice, &pixels);
-        if (may_skip && nothing_chosen(&scene, &pixels)) {
+        struct span span;
+        if (!open_block(in, &scene, &tiles, &law, block, may_skip, &choice, &span, &pixels)) {
             const double none[LANES] = {0.0};
             store(none, &span, out->total);
             store_single(none, &span, out->total_single);

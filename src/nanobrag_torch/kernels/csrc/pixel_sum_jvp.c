@@ -24,8 +24,8 @@ int JOIN(pixel_sum_jvp, LEVEL)(const struct scene_inputs *in, const struct scene
             if (failed) continue;
             const struct jvp_space space = jvp_space_at(memory, &scene, d);
             struct pixels pixels;
-            const struct span span = load_block(in, &scene, &tiles, block, &pixels);
-            choose(&scene, &law, &choice, &pixels);
+            struct span span;
+            open_block(in, &scene, &tiles, &law, block, 0, &choice, &span, &pixels);
             jvp_of_block(&scene, d, slopes, &pixels, &span, &space, out);
         }
         close_choice(&choice);

@@ -27,9 +27,8 @@ int JOIN(pixel_sum_vjp, LEVEL)(const struct scene_inputs *in, const struct pixel
             for (int64_t block = slice_start(&share, number); block < end; block++) {
                 struct pixels pixels;
                 double total[LANES], background[LANES];
-                const struct span span = load_block(in, &scene, &tiles, block, &pixels);
-                choose(&scene, &law, &choice, &pixels);
-                if (!by->background && nothing_chosen(&scene, &pixels)) continue;
+                struct span span;
+                if (!open_block(in, &scene, &tiles, &law, block, !by->background, &choice, &span, &pixels)) continue;
                 for (int lane = 0; lane < LANES; lane++) {
                     const int64_t place = place_of(&span, lane);
                     total[lane] = place >= 0 ? by->scale * by->total[by->stride * place] : 0.0;

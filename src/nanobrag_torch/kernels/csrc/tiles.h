@@ -30,27 +30,61 @@ struct span {
     int width, height;
 };
 
-INLINE struct span load_block(const struct scene_inputs *in, const struct scene *s, const struct tiles *t,
-                              int64_t block, struct pixels *out) {
+INLINE struct span span_of(const struct scene_inputs *in, const struct scene *s, const struct tiles *t, int64_t block) {
     struct span span = {block * LANES, 0, LANES, 1};
-    out->chosen = 0;
     if (!t->tiled) {
         if (in->count - span.first < LANES) span.width = (int)(in->count - span.first);
-        load_pixels(in, s, span.first, out);
         return span;
     }
     const int64_t fast = block % t->across * TILE_FAST, slow = block / t->across * TILE_SLOW;
-    const int64_t rows = in->count / s->pixels_f, top = in->first / s->pixels_f;
+    const int64_t rows = in->count / s->pixels_f;
     span.first = slow * s->pixels_f + fast;
     span.row = s->pixels_f;
     span.width = (int)(s->pixels_f - fast < TILE_FAST ? s->pixels_f - fast : TILE_FAST);
     span.height = (int)(rows - slow < TILE_SLOW ? rows - slow : TILE_SLOW);
+    return span;
+}
+
+/* The coordinates of a block's lanes; `chosen` stays as it is. */
+INLINE void load_block(const struct scene_inputs *in, const struct scene *s, const struct tiles *t,
+                       const struct span *span, struct pixels *out) {
+    if (!t->tiled) {
+        load_pixels(in, s, span->first, out);
+        return;
+    }
+    const int64_t first = in->first + span->first;
+    const double fast = (double)(first % s->pixels_f), slow = (double)(first / s->pixels_f);
     for (int lane = 0; lane < LANES; lane++) {
         const int x = lane % TILE_FAST, y = lane / TILE_FAST;
-        out->fast[lane] = (double)(fast + (x < span.width ? x : span.width - 1));
-        out->slow[lane] = (double)(top + slow + (y < span.height ? y : span.height - 1));
+        out->fast[lane] = fast + (double)(x < span->width ? x : span->width - 1);
+        out->slow[lane] = slow + (double)(y < span->height ? y : span->height - 1);
     }
-    return span;
+}
+
+/* Whole coordinates between which a block lies. */
+struct range {
+    double first_fast, last_fast, first_slow, last_slow;
+};
+
+INLINE struct range range_of(const struct scene_inputs *in, const struct scene *s, const struct tiles *t,
+                             const struct span *span) {
+    struct range r;
+    if (t->tiled) {
+        const int64_t first = in->first + span->first;
+        r.first_fast = (double)(first % s->pixels_f), r.last_fast = r.first_fast + (double)(span->width - 1);
+        r.first_slow = (double)(first / s->pixels_f), r.last_slow = r.first_slow + (double)(span->height - 1);
+        return r;
+    }
+    struct pixels p;
+    load_pixels(in, s, span->first, &p);
+    r.first_fast = r.last_fast = p.fast[0], r.first_slow = r.last_slow = p.slow[0];
+    for (int lane = 1; lane < LANES; lane++) {
+        r.first_fast = p.fast[lane] < r.first_fast ? p.fast[lane] : r.first_fast;
+        r.last_fast = p.fast[lane] > r.last_fast ? p.fast[lane] : r.last_fast;
+        r.first_slow = p.slow[lane] < r.first_slow ? p.slow[lane] : r.first_slow;
+        r.last_slow = p.slow[lane] > r.last_slow ? p.slow[lane] : r.last_slow;
+    }
+    return r;
 }
 
 /* Place in the list of a lane, or -1 where it stands for no pixel. */
