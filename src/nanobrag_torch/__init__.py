@@ -44,6 +44,8 @@ _HOMES = {
     "anomalous_factors": "io.model",
     "model_structure_factors": "settling.model_amplitudes",
     "settle": "settling",
+    "read_scene": "io.scene_file",
+    "write_scene": "io.scene_file",
     "Simulator": "pipeline.simulator",
     "Image": "pipeline.image",
     "NanobragError": "errors",

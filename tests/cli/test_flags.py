@@ -17,8 +17,9 @@ ROWS = [pytest.param(flag, id=flag.name) for flag in FLAGS if not flag.action]
 
 NO_EFFECT = {"-coherent", "-density", "-MW", "-stol", "-stolout"}
 """Accepted, and said to have no effect."""
-ELSEWHERE = {"-physics", "-device", "-dtype", "-threads", "-memory", "-expt", "-however_long", "-traceback"}
-"""How to compute, not what: test_main.py shows that each arrives where it should. test_modern.py has -expt."""
+ELSEWHERE = {"-physics", "-device", "-dtype", "-threads", "-memory", "-expt", "-however_long", "-traceback", "-scene"}
+"""How to compute, not what: test_main.py shows that each arrives where it should. test_modern.py has -expt,
+test_scene.py -scene."""
 PRINTS = {"-printout", "-printout_pixel", "-progress", "-noprogress", "-quiet"}
 """Flags that change what is printed and no file."""
 

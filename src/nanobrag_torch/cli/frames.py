@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nanobrag_torch.config import Config, SamplingConfig
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.io import made
 from nanobrag_torch.io.files import check_writable
 from nanobrag_torch.io.series import MASTER, Identity, checksum, numbered, record_name
 from nanobrag_torch.legacy_random import series_seed
@@ -24,16 +25,7 @@ if TYPE_CHECKING:
 FILES = ("nexus_file", "cbf_file", "noise_file", "int_file", "float_file", "pgm_file", "png_file")
 """Outputs by configuration field; the first that is named gives the record its name."""
 MOST_FRAMES = 1_000_000
-WITHOUT_EFFECT = {
-    "progress",
-    "quiet",
-    "printout",
-    "printout_pixel",
-    "threads",
-    "memory_MB",
-    "traceback",
-    "however_long",
-}
+WITHOUT_EFFECT = {*made.WITHOUT_EFFECT, "scene_file", "save_scene_file", "command"}
 """Fields that change what is said or how it is computed, and no file."""
 FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 

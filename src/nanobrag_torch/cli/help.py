@@ -30,6 +30,7 @@ def usage() -> str:
             "  nanobrag -model model.pdb -lambda 1 -N 20 -distance 200 -detpixels 1024",
             "  nanobrag -hkl P1.hkl -mat A.mat -lambda 1 -N 20 -distance 200 -detpixels 1024",
             "  nanobrag -cell 100 100 100 90 90 90 -default_F 100 -N 10 -lambda 1 -distance 100",
+            "  nanobrag scene.toml",
             "",
             "nanobrag --help lists every flag.",
         ]

@@ -22,6 +22,8 @@ from nanobrag_torch.cli.running import (
     simulator_for,
     threads,
     warnings_as_lines,
+    with_command,
+    with_dump,
     with_seeds,
 )
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragError, UsageError
@@ -106,7 +108,7 @@ def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
     from nanobrag_torch.settling.checks import LARGEST_SEED
 
     # Of the clock in nanoseconds the last digits: two runs of the same second differ.
-    config = with_seeds(parsed.config, time.time_ns() % LARGEST_SEED)
+    config = with_command(with_seeds(parsed.config, time.time_ns() % LARGEST_SEED), parsed.words)
     say = say_nothing if config.output.quiet else say_line
     if config.output.frames is not None:
         from nanobrag_torch.cli.series import run_series
@@ -141,7 +143,7 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
     for line in scene_lines(experiment, config, inputs):
         say(line)
     image = rendered(simulator, config.output)
-    results = Results.of(image, config)
+    results = Results.of(image, with_dump(config, inputs))
     if results.statistics.solid_angle is not None:
         for line in solid_angle_lines(results.statistics.solid_angle):
             say(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,7 @@ def write_modern(
     """Write the miniCBF and NeXus files among `names`; `when` is their time stamp, now by default."""
     if not set(MODERN) & set(names):
         return
+    from nanobrag_torch.io.made import carried
     from nanobrag_torch.pipeline.describe import describe, pixel_masks
 
     scene, masks = describe(image.experiment), pixel_masks(image.experiment)
@@ -128,7 +129,7 @@ def write_modern(
         write_cbf(
             names["cbf_file"],
             _whole_counts(counts.panels[0], masks[0]),
-            scene,
+            replace(scene, made=carried(_one(config), names["cbf_file"])),
             saturation=counts.saturation or LARGEST,
             when=when,
             opening=files.file,
@@ -139,7 +140,13 @@ def write_modern(
 
         say(f"writing {names['nexus_file']} as NeXus")
         images = NexusImages([counts.panels], [scene.phi], masks, counts.saturation, when=when)
+        scene = replace(scene, made=carried(_one(config), names["nexus_file"]))
         write_nexus(names["nexus_file"], images, scene, opening=files.file, field=flags["nexus_file"])
+
+
+def _one(config: Config) -> Config:
+    """The configuration of one image, also where it is a frame of a series."""
+    return replace(config, output=replace(config.output, frames=None))
 
 
 def _whole_counts(values: NDArray[Any], mask: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -38,7 +38,7 @@ CLASSIC = {
 """Default names of the classic outputs by configuration field (specs: cli 7)."""
 
 
-WRITTEN = (*CLASSIC, *MODERN, "png_file")
+WRITTEN = (*CLASSIC, *MODERN, "png_file", "save_scene_file")
 """Configuration fields of all files that a run writes, but for the cache of structure factors."""
 
 
@@ -181,6 +181,12 @@ def write_outputs(results: Results, flags: Mapping[str, str], say: Say, together
             say(f"writing {names['png_file']} as PNG")
             picture, marks = _picture(results), _marks(results)
             write_png(names["png_file"], picture, marks, opening=files.file, field=flags["png_file"])
+        if "save_scene_file" in names and results.config.output.frames is None:
+            from nanobrag_torch.io.scene_file import write_scene
+
+            name = names["save_scene_file"]
+            say(f"writing {name} as a scene")
+            write_scene(name, results.config, opening=files.file, field=flags["save_scene_file"])
 
 
 def _marks(results: Results) -> Marks | None:

@@ -1,6 +1,7 @@
 """argv -> Config: one pass over the words in their order, later words winning (specs: cli 1).
 
-Headers named by `-mask` and `-img` come first, in this order, so that any flag overrides them (specs: io_formats 6).
+A scene named by `-scene` comes first, then headers named by `-expt`, `-mask` and `-img`, in this order, so that any
+flag overrides them (specs: io_formats 6).
 The result holds what was said and nothing more: `settle` supplies defaults, precedence and units.
 """
 
@@ -25,6 +26,7 @@ from nanobrag_torch.config import (
     SamplingConfig,
 )
 from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.io.made import WITHOUT_EFFECT
 
 _PARTS: dict[str, type[Any]] = {
     "crystal": CrystalConfig,
@@ -40,6 +42,9 @@ _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 
 LONGEST_FLAG = 40
 """Letters of an unknown word that are compared with the flags."""
+
+SCENE_ENDING = ".toml"
+"""A word with this ending where a flag is expected names a scene."""
 
 _WITH_PANELS = ("panels", "pivot", "curved", "point_pixel")
 """Detector fields that go together with panels."""
@@ -59,12 +64,14 @@ class Parsed:
         notes: lines for the user about words without effect.
         spelt: for every configuration field that was set (`distance_mm`), the flag as it was spelt.
         action: `run`, `help`, `version` or `batch`.
+        words: the command line, without flags that change no file.
     """
 
     config: Config
     notes: tuple[str, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
     action: str = "run"
+    words: tuple[str, ...] = ()
 
 
 def parse(argv: Sequence[str]) -> Config:
@@ -93,11 +100,11 @@ def parse_line(argv: Sequence[str]) -> Parsed:
     spelt: dict[str, str] = {}
     notes: list[str] = []
     listed = 1.0
-    for kind in ("expt", "mask", "img"):
+    for kind in ("scene", "expt", "mask", "img"):
         names = [use.words[0] for use in uses if use.flag.name == f"-{kind}"]
         if names:
             header = _header(names[-1], kind, notes)
-            listed = header.get("beam.wavelength_A", 1.0) if kind == "expt" else listed
+            listed = header.get("beam.wavelength_A", 1.0) if kind in ("scene", "expt") else listed
             said |= header
             spelt |= dict.fromkeys(map(bare, header), f"-{kind} {names[-1]}")
     for use in uses:
@@ -109,7 +116,7 @@ def parse_line(argv: Sequence[str]) -> Parsed:
             notes.append(use.note)
     _drop_beaten_distance(said, spelt)
     _settle_experiment_list(said, spelt, listed)
-    return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt)
+    return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt, words=_telling(uses))
 
 
 def find_flag(word: str) -> Flag | None:
@@ -157,6 +164,10 @@ def _uses(argv: Sequence[str]) -> Sequence[_Use]:
     while i < len(argv):
         word, rest = argv[i], argv[i + 1 :]
         flag = find_flag(word)
+        if flag is None and word.endswith(SCENE_ENDING) and not looks_like_flag(word):
+            uses.append(_Use("-scene", _EXACT["-scene"], (word,), {"output.scene_file": word}))
+            i += 1
+            continue
         if flag is not None:
             use = _use(word, flag, rest)
         elif word.replace("--", "-", 1) in NEVER_EXISTED:
@@ -168,6 +179,13 @@ def _uses(argv: Sequence[str]) -> Sequence[_Use]:
         uses.append(use)
         i += 1 + len(use.words)
     return uses
+
+
+def _telling(uses: Sequence[_Use]) -> tuple[str, ...]:
+    """The words of a line, but for those of flags that change only what is said and how it is computed."""
+    silent = [bool(use.flag.fields) and set(map(bare, use.flag.fields)) <= set(WITHOUT_EFFECT) for use in uses]
+    kept = (use for use, dropped in zip(uses, silent, strict=True) if not dropped)
+    return tuple(word for use in kept for word in (use.word, *use.words))
 
 
 def _use(word: str, flag: Flag, rest: Sequence[str]) -> _Use:
@@ -219,6 +237,10 @@ def _stray(word: str, before: _Use | None) -> InputError:
 def _header(path: str, kind: str, notes: list[str]) -> dict[str, Any]:
     """{`component.field`: value} of a header; two-theta has no effect (specs: io_formats 6, deviations D36)."""
     try:
+        if kind == "scene":
+            from nanobrag_torch.io.scene_file import read_fields
+
+            return read_fields(path)
         if kind == "expt":
             from nanobrag_torch.io.expt import config_fields, read_expt
 

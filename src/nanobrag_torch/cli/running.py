@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -65,6 +65,18 @@ def with_seeds(config: Config, clock: int) -> Config:
         crystal=replace(config.crystal, misset_seed=misset),
         output=replace(config.output, noise_seed=noise),
     )
+
+
+def with_command(config: Config, words: Sequence[str]) -> Config:
+    """The configuration with the command line that it comes from, for the files that say so."""
+    return replace(config, output=replace(config.output, command=tuple(words)))
+
+
+def with_dump(config: Config, inputs: Inputs) -> Config:
+    """The configuration with the name of the cache that its structure factors were read from."""
+    if not inputs.grid_from_dump or config.crystal.dump_file is not None:
+        return config
+    return replace(config, crystal=replace(config.crystal, dump_file=inputs.grid_file))
 
 
 def simulator_for(experiment: Experiment, said: OutputConfig) -> Simulator:

@@ -12,13 +12,22 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobrag_torch import __version__
 from nanobrag_torch.cli.frames import Plan, check_series, said_of
 from nanobrag_torch.cli.parse import Parsed
-from nanobrag_torch.cli.running import complain, print_pixels, read, simulator_for, threads, warnings_as_lines
+from nanobrag_torch.cli.running import (
+    complain,
+    print_pixels,
+    read,
+    simulator_for,
+    threads,
+    warnings_as_lines,
+    with_dump,
+)
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import InputError, NanobragError
 from nanobrag_torch.guard import interruptible
@@ -52,6 +61,7 @@ def run_series(
     check_series(plan)
     inputs = read(plan.frame(1), flags, files)
     said = said_of(parsed.config, inputs)
+    plan = replace(plan, config=with_dump(plan.config, inputs))
     with opened(plan.record) as record:
         if record.identity is not None:
             _refuse_another(record.identity, said, plan)
@@ -135,6 +145,12 @@ def _draw(plan: Plan, record: Record, missing: list[int], inputs: Inputs, say: S
     if MASTER in missing:
         with _keeping(done, plan):
             _join(plan, record, experiment, say)
+    saved = plan.config.output.save_scene_file
+    if saved is not None:
+        from nanobrag_torch.io.scene_file import write_scene
+
+        say(f"writing {saved} as a scene")
+        write_scene(saved, plan.config, field=plan.flags["save_scene_file"])
     try:
         write_dump_for(plan.config, inputs)
     except InputError as error:
@@ -188,6 +204,7 @@ def _unsaid(line: str) -> None:
 def _join(plan: Plan, record: Record, experiment: Experiment, say: Say) -> None:
     """Write the NeXus master of all frames."""
     from nanobrag_torch.cli.modern import NOISE_SATURATION
+    from nanobrag_torch.io.made import carried
     from nanobrag_torch.io.nexus import NexusImages, write_nexus
     from nanobrag_torch.io.nexus_joined import Joined
     from nanobrag_torch.pipeline.describe import describe, pixel_masks
@@ -205,4 +222,5 @@ def _join(plan: Plan, record: Record, experiment: Experiment, say: Say) -> None:
     )
     say(f"writing {master} as NeXus, which joins {plan.frames} files")
     with _together(record, MASTER) as files:
-        write_nexus(master, images, describe(experiment), opening=files.file, field=plan.flags["nexus_file"])
+        scene = replace(describe(experiment), made=carried(plan.config, master))
+        write_nexus(master, images, scene, opening=files.file, field=plan.flags["nexus_file"])

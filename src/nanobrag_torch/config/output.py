@@ -11,6 +11,7 @@ class OutputConfig:
 
     A file name of `None` means the classic default name; `pgm` and `noise` say whether those files are wanted.
     `frames` is the number of images of a rotation series, which the command line writes; one scene has no use for it.
+    `command` holds the words of the command line, for the files that say how they came about.
     """
 
     float_file: str | None = None
@@ -42,3 +43,6 @@ class OutputConfig:
     tolerance_photons: float = 0.0
     header_file: str | None = None
     experiment_file: str | None = None
+    scene_file: str | None = None
+    save_scene_file: str | None = None
+    command: tuple[str, ...] = ()

@@ -127,6 +127,7 @@ def _nexus(request: Mapping[str, Any]) -> bytes:
         {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(panel).items()} for panel in found.panels
     ]
     told = {"panels": panels, "wavelength": found.wavelength, "osc": found.osc, "curved": found.curved}
+    told["made"] = found.made
     arrays = {name: getattr(found, name) for name in ("data", "mask", "phi", "spindle", "cell")}
     return _packed(told, {name: array for name, array in arrays.items() if array is not None})
 

@@ -32,6 +32,8 @@ LARGEST = 2**31 - 2
 _START = b"\x0c\x1a\x04\xd5"
 _BOUNDARY = b"--CIF-BINARY-FORMAT-SECTION--"
 _PADDING = 4095
+LINE_MARK = "scene| "
+"""Begins the comments that say how the image came about."""
 _MAGIC = b"###CBF"
 _MODULE, _MODULE_GAP = (487, 195), (7, 17)
 """Pixels of a PILATUS module and between modules, fast and slow."""
@@ -65,6 +67,7 @@ def write_cbf(
     """
     refuse_panels(scene, field or str(path), "miniCBF")
     lines = header_lines(scene, saturation, scene.phi if phi is None else phi, when or datetime.now())
+    lines += [f"{LINE_MARK}{line}" for line in scene.made.splitlines()]
     convention = "PILATUS_1.2" if is_pilatus(scene.panels[0]) else "GENERIC_MINI"
     with opening(path, field) as file:
         file.write(_frame(Path(path).stem, convention, lines, np.ascontiguousarray(counts, dtype=np.int32)))
@@ -180,7 +183,7 @@ def _frame(name: str, convention: str, lines: list[str], counts: Counts) -> byte
         "",
         "",
     ]
-    start = "\r\n".join(text).encode("ascii", "replace")
+    start = "\r\n".join(text).encode("ascii", "backslashreplace")
     return start + _START + packed + bytes(_PADDING) + b"\r\n" + _BOUNDARY + b"--\r\n;\r\n\r\n"
 
 

@@ -309,6 +309,8 @@ def _simulation(entry: h5py.Group, scene: Scene) -> None:
     _number(extra, "attenuation_coefficient", [panel.attenuation for panel in scene.panels], "1/m")
     _number(extra, "thickness", [panel.thickness for panel in scene.panels], "m")
     _number(extra, "curved", scene.curved)
+    if scene.made:
+        extra["scene"] = scene.made
     if scene.cell is not None:
         _number(extra, "cell_vectors", scene.cell @ scene.to_mcstas.T, "angstrom")
 
@@ -318,7 +320,8 @@ class NexusContent:
     """What `read_nexus` finds: data [n, slow, fast] and mask [slow, fast] of all panels below each other.
 
     Everything is in the frame of NeXus; `phi` are the spindle angles in degrees, `wavelength` is in Å. `cell`
-    [3, 3] holds the cell vectors (rows, Å) at spindle angle 0, `None` = not known.
+    [3, 3] holds the cell vectors (rows, Å) at spindle angle 0, `None` = not known; `made` says how they
+    came about.
     """
 
     data: NDArray[Any]
@@ -330,6 +333,7 @@ class NexusContent:
     osc: float = 0.0
     cell: Floats | None = None
     curved: bool = False
+    made: str = ""
 
 
 def read_nexus(path: PathLike, frames: slice = slice(None), outside: bool = False) -> NexusContent:
@@ -364,6 +368,7 @@ def read_nexus(path: PathLike, frames: slice = slice(None), outside: bool = Fals
                 osc=float(file[f"{GONIOMETER}/phi_increment_set"][()]),
                 cell=_optional(file, "/entry/simulation/cell_vectors"),
                 curved=bool(_optional(file, "/entry/simulation/curved")),
+                made=_text(file, "/entry/simulation/scene"),
             )
     except KeyError as error:
         raise FileFormatError(path, "", f"not a complete NXmx file: {error.args[0]}") from error
@@ -384,6 +389,13 @@ def _check_sizes(path: PathLike, data: h5py.Dataset, mask: h5py.Dataset, frames:
     if needed > allowed:
         text = f"{needed / 1e9:.3g} GB of images, at most {allowed / 1e9:.3g} GB are read; ask for fewer frames"
         raise FileFormatError(path, data.name, text)
+
+
+def _text(file: h5py.File, place: str) -> str:
+    if place not in file:
+        return ""
+    value = file[place][()]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
 def _optional(file: h5py.File, place: str) -> Floats | None:

@@ -115,6 +115,7 @@ class Scene:
         twotheta: swing of the detector, degrees, already contained in the panels.
         twotheta_axis: [3] unit vector.
         curved: whether the pixels lie on a sphere instead, which no format can say.
+        made: how the images came about, in TOML (`io.made`); empty = not said.
     """
 
     panels: tuple[ScenePanel, ...]
@@ -126,6 +127,7 @@ class Scene:
     twotheta: float = 0.0
     twotheta_axis: Floats = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
     curved: bool = False
+    made: str = ""
 
     @cached_property
     def to_mcstas(self) -> Floats:

@@ -9,6 +9,15 @@ _TABLE = "the amorphous-scattering table is checked to be readable and changes n
 
 INPUT = (
     Flag(
+        ("-scene",),
+        "scene to draw: a TOML file, or a NeXus or miniCBF image of this program, which is drawn again; flags override "
+        "it wherever they stand, and the flag may be left out before a name that ends in .toml",
+        "-scene scene.toml",
+        {"output.scene_file": "scene.toml"},
+        takes=name("output.scene_file"),
+        extension=True,
+    ),
+    Flag(
         ("-hkl*",),
         "structure factors: a text table of h k l F, one reflection of the P1 cell per line; or an MTZ or reflection "
         "mmCIF file, which is expanded to P1 and gives the unit cell too",

@@ -111,6 +111,14 @@ OUTPUT = (
         extension=True,
     ),
     Flag(
+        ("-save_scene",),
+        "write what this command line says as a scene file (TOML), seeds and the content of headers included",
+        "-save_scene scene.toml",
+        {"output.save_scene_file": "scene.toml"},
+        takes=name("output.save_scene_file"),
+        extension=True,
+    ),
+    Flag(
         ("-frames",),
         "rotation series of this many images, each further by -osc; files are numbered (out_00001.cbf, or in place of "
         "#####), -nexus joins them; killed and started again, it draws what is missing",
