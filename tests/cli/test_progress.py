@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from nanobrag_torch.cli.progress import progress_meter
 
 
@@ -33,7 +35,7 @@ def test_bar_on_a_terminal() -> None:
     for _ in range(4):
         meter(1)
     shown = stream.getvalue().split("\r")[1:]
-    assert [part.rsplit("]")[1].strip() for part in shown] == ["25%", "50%", "75%", "100%"]
+    assert [part.rsplit("]")[1].split()[0] for part in shown] == ["25%", "50%", "75%", "100%"]
     assert shown[-1].endswith("\n")
     assert shown[1].startswith("[" + "#" * 20 + " " * 20 + "]")
 
@@ -50,3 +52,15 @@ def test_nothing_to_do() -> None:
     stream = Terminal()
     progress_meter(0, stream)(0)
     assert stream.getvalue().count("\r") == 1
+
+
+def test_bar_tells_rate_and_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 2.0, 3700.0, 7402.0])
+    monkeypatch.setattr("nanobrag_torch.cli.progress.time.monotonic", lambda: next(clock))
+    stream = Terminal()
+    meter = progress_meter(4_000_000, stream)
+    meter(1_000_000)
+    meter(1_000_000)
+    meter(2_000_000)
+    shown = [part.rsplit("%")[1].strip() for part in stream.getvalue().split("\r")[1:]]
+    assert shown == ["500 kpixel/s, 0:06 left", "541 pixel/s, 1:01:40 left", "540 pixel/s"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import textwrap
 
 from nanobrag_torch.cli.flags import GROUPS, NEVER_EXISTED, Flag
+from nanobrag_torch.errors import InputError
 
 WIDTH = 100
 _INDENT = " " * 8
+NEIGHBOURS = 3
+"""Flags shown on either side of the one that is asked about."""
 
 INTRODUCTION = (
     "Draws the diffraction of a nanocrystal on an absolute scale, pixel by pixel. It takes the command lines of "
@@ -32,7 +35,7 @@ def usage() -> str:
             "  nanobrag -cell 100 100 100 90 90 90 -default_F 100 -N 10 -lambda 1 -distance 100",
             "  nanobrag scene.toml",
             "",
-            "nanobrag --help lists every flag.",
+            "nanobrag --help lists every flag, nanobrag --help -FLAG explains one.",
         ]
     )
 
@@ -44,6 +47,29 @@ def help_text() -> str:
         lines += ["", title]
         for flag in flags:
             lines += _entry(flag)
+    return "\n".join(lines)
+
+
+def flag_help(word: str) -> str:
+    """One flag as the help has it, and the names of its neighbours.
+
+    Raises:
+        InputError: there is no such flag, with the nearest one.
+    """
+    from nanobrag_torch.cli.parse import find_flag, nearest
+
+    flag = find_flag(word)
+    if flag is None:
+        raise InputError(word, "unknown flag", nearest(word))
+    title, rows = next((title, rows) for title, rows in GROUPS.items() if flag in rows)
+    at = rows.index(flag)
+    beside = [row for row in rows[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1] if row is not flag]
+    lines = [title, *_entry(flag)]
+    if beside:
+        lines += ["", "Beside it:"]
+        for row in beside:
+            words = " ".join(row.takes.shown)
+            lines += _wrapped(f"{row.name}{' ' + words if words else ''}: {row.help}", "    ")
     return "\n".join(lines)
 
 

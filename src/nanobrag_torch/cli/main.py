@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from nanobrag_torch import __version__
 from nanobrag_torch.cli.flags import FLAGS
-from nanobrag_torch.cli.help import help_text, usage
+from nanobrag_torch.cli.flags.words import looks_like_flag
+from nanobrag_torch.cli.help import flag_help, help_text, usage
 from nanobrag_torch.cli.outputs import files_said
-from nanobrag_torch.cli.parse import Parsed, bare, parse_line
+from nanobrag_torch.cli.parse import Parsed, bare, parse_line, words_behind
 from nanobrag_torch.cli.running import (
     complain,
     print_pixels,
@@ -26,6 +27,7 @@ from nanobrag_torch.cli.running import (
     with_dump,
     with_seeds,
 )
+from nanobrag_torch.cli.summary import is_short, summary_lines
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragError, UsageError
 from nanobrag_torch.guard import guarded
 from nanobrag_torch.io.registry import FileRegistry
@@ -70,8 +72,30 @@ def run_words(words: Sequence[str], where: str = "", files: FileRegistry | None 
         return _refuse(error, {}, where)
     if parsed.action == "run":
         return _run_or_refuse(parsed, where, files or FileRegistry())
-    print(help_text() if parsed.action == "help" else f"nanobrag_torch {__version__}", flush=True)
+    try:
+        print(_answer(parsed.action, words), flush=True)
+    except InputError as error:
+        return _refuse(error, {}, where)
     return OK
+
+
+def _answer(action: str, words: Sequence[str]) -> str:
+    """What is printed instead of a run.
+
+    Raises:
+        InputError: help about a word that is no flag, or completion for a shell that is not known.
+    """
+    behind = words_behind(action, words)
+    if action == "help":
+        return flag_help(behind[0]) if behind and looks_like_flag(behind[0]) else help_text()
+    if action == "completion":
+        from nanobrag_torch.cli.completion import SHELLS, completion
+
+        if not behind or behind[0] not in SHELLS:
+            problem = f"{behind[0]!r} is no shell that is known" if behind else "1 more value expected"
+            raise InputError("-completion", problem, f"write -completion {'|'.join(SHELLS)}")
+        return completion(behind[0])
+    return f"nanobrag_torch {__version__}"
 
 
 def _run_or_refuse(parsed: Parsed, where: str, files: FileRegistry) -> int:
@@ -109,11 +133,11 @@ def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
 
     # Of the clock in nanoseconds the last digits: two runs of the same second differ.
     config = with_command(with_seeds(parsed.config, time.time_ns() % LARGEST_SEED), parsed.words)
-    say = say_nothing if config.output.quiet else say_line
+    say = say_nothing if config.output.quiet or is_short(config.output) else say_line
     if config.output.frames is not None:
         from nanobrag_torch.cli.series import run_series
 
-        run_series(parsed, config, flags, say, files)
+        run_series(parsed, config, flags, say_nothing if config.output.quiet else say_line, files)
         return
     inputs = read(config, flags, files)
     for note in parsed.notes:
@@ -135,6 +159,7 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
     from nanobrag_torch.settling.cost import check_cost
     from nanobrag_torch.settling.inputs import write_dump_for
 
+    began = time.perf_counter()
     experiment = settle(config, physics=config.output.physics, inputs=inputs)
     warn_of_losses(experiment, output_names(config.output))
     check_cost(experiment, torch.get_num_threads(), config.output.however_long)
@@ -149,6 +174,9 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
             say(line)
     print_pixels(image, config, say)
     write_outputs(results, flags, say)
+    if is_short(config.output):
+        for line in summary_lines(results, time.perf_counter() - began):
+            say_line(line)
     try:
         write_dump_for(config, inputs)
     except InputError as error:

@@ -63,7 +63,7 @@ class Parsed:
         config: what was said.
         notes: lines for the user about words without effect.
         spelt: for every configuration field that was set (`distance_mm`), the flag as it was spelt.
-        action: `run`, `help`, `version` or `batch`.
+        action: `run`, `help`, `version`, `completion` or `batch`.
         words: the command line, without flags that change no file.
     """
 
@@ -117,6 +117,12 @@ def parse_line(argv: Sequence[str]) -> Parsed:
     _drop_beaten_distance(said, spelt)
     _settle_experiment_list(said, spelt, listed)
     return Parsed(_config(said), tuple(dict.fromkeys(notes)), spelt, words=_telling(uses))
+
+
+def words_behind(action: str, words: Sequence[str]) -> Sequence[str]:
+    """The words behind the first flag that asks for an action."""
+    at = next(i for i, word in enumerate(words) if (flag := find_flag(word)) is not None and flag.action == action)
+    return words[at + 1 :]
 
 
 def find_flag(word: str) -> Flag | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -23,7 +24,7 @@ def progress_meter(total: int, stream: TextIO | None = None) -> Callable[[int], 
 
 
 def _bar(total: int, stream: TextIO) -> Callable[[int], None]:
-    done, shown = 0, -1
+    done, shown, began = 0, -1, time.monotonic()
 
     def report(pixels: int) -> None:
         nonlocal done, shown
@@ -34,10 +35,24 @@ def _bar(total: int, stream: TextIO) -> Callable[[int], None]:
         shown = percent
         filled = _BAR * percent // 100
         end = "\n" if done >= total else ""
-        stream.write(f"\r[{'#' * filled}{' ' * (_BAR - filled)}] {percent:3d}%{end}")
+        pace = _pace(done, total, time.monotonic() - began)
+        stream.write(f"\r[{'#' * filled}{' ' * (_BAR - filled)}] {percent:3d}%{pace}{end}")
         stream.flush()
 
     return report
+
+
+def _pace(done: int, total: int, seconds: float) -> str:
+    """Pixels per second so far, and the time that is left; both are padded, as they overwrite earlier ones."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    unit, size = next(((u, s) for u, s in (("M", 1e6), ("k", 1e3)) if rate >= s), ("", 1.0))
+    left = round((total - done) / rate)
+    hours, rest = divmod(left, 3600)
+    clock = f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    said = f"  {rate / size:.3g} {unit}pixel/s" + (f", {clock} left" if done < total else "")
+    return f"{said:<34}"
 
 
 def _lines(total: int, stream: TextIO) -> Callable[[int], None]:

@@ -128,7 +128,7 @@ CRYSTAL = (
     Flag(
         ("-mosaic", "-mosaici*", "-mosaic_spr*"),
         "mosaic spread: largest rotation of a domain",
-        "-mosaic 0.5",
+        "-mosaic_spread 0.5",
         {"crystal.mosaic_spread_deg": 0.5},
         takes=real("crystal.mosaic_spread_deg"),
         unit="degrees",

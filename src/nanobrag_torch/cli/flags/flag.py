@@ -26,7 +26,7 @@ class Flag:
         convention: detector convention that the flag selects, or `None`.
         pivot: pivot that the flag selects (it counts only in CUSTOM), or `None`.
         says: a line for the user whenever the flag is given, or empty.
-        action: `help`, `version` or `batch` when the flag asks for that instead of a run.
+        action: `help`, `version`, `completion` or `batch` when the flag asks for that instead of a run.
         extension: whether nanoBragg.c lacks it.
         repeats: whether every use adds to the earlier ones; its values are tuples then.
     """

@@ -219,5 +219,19 @@ RUNNING = (
     ),
     _switch("-traceback", "after an unforeseen error, show where it came from", "output.traceback", True, "off", True),
     Flag(("-version",), "print the version", "--version", action="version", extension=True),
-    Flag(("-help", "-h"), "print this help", "--help", action="help", extension=True),
+    Flag(
+        ("-completion",),
+        "print a script that completes flags and their values in this shell",
+        "--completion bash",
+        takes=choice("", "bash", "zsh", "fish"),
+        action="completion",
+        extension=True,
+    ),
+    Flag(
+        ("-help", "-h"),
+        "print this help; with a flag behind it, that of the flag",
+        "--help",
+        action="help",
+        extension=True,
+    ),
 )
