@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.nanobrag_torch
 LINTERS := $(VENV)/.nanobrag_torch_linters
 SITE := $(VENV)/.nanobrag_torch_site
 
-.PHONY: image test setup lint docs native parity interop examples
+.PHONY: image test setup lint docs native parity interop examples cuda
 
 image: $(INSTALLED)  ## render the main job on examples/ into out/: image.bin, image.img, image.png
 	@mkdir -p out
@@ -77,3 +77,7 @@ native:  ## build the native libraries in place, beside src/nanobrag_torch/kerne
 	cmake --install $(BUILD) --prefix src >/dev/null
 	@installed=$$($(PYTHON) -c "import sysconfig; print(sysconfig.get_path('platlib'))"); \
 	    if [ -d "$$installed/nanobrag_torch/kernels" ]; then cmake --install $(BUILD) --prefix "$$installed" >/dev/null; fi
+
+cuda: $(INSTALLED)  ## reports/cuda-<card>.md: the kernels on this machine's card, in at most eight minutes
+	$(PYTHON) -m pip install -q cuda-core
+	$(PYTHON) scripts/check_card.py

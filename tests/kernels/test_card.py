@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
+from nanobrag_torch.cli.parse import parse
+from nanobrag_torch.errors import NanobragWarning
 from nanobrag_torch.kernels import card, cpu
 from nanobrag_torch.kernels.packing import pack_scene
+from nanobrag_torch.pipeline.render import pixel_scene
+from nanobrag_torch.settling import settle
 
 _SPEC = importlib.util.spec_from_file_location("emulated", Path(__file__).parent / "emulated.py")
 emulated = importlib.util.module_from_spec(_SPEC)
@@ -60,12 +65,13 @@ def both(launcher, name, *arguments):
     return getattr(card, name)(launcher, *arguments), getattr(cpu, name)(*arguments)
 
 
-def close(found, expected, limit):
+def close(found, expected, limit, floor=0.0):
+    """Within a fraction of the norm, and of what is no more than rounding where a derivative is 0."""
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        assert (a - b).norm() <= limit * b.norm()
+        assert (a - b).norm() <= limit * b.norm() + floor
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -128,3 +134,35 @@ def test_indices_in_pairs_of_singles_are_as_good_as_double_ones(folder, make_sce
     arguments = (None, (0, 320), alone, config, output)
     expected, found = (card.pixel_sum(x, *arguments)[0] for x in (in_double, in_pairs))
     assert (found - expected).norm() <= (2e-6 if N == 5.0 else 1e-4) * expected.norm()
+
+
+def test_every_golden_scene(launcher, golden_case):
+    """Values, gradients and directional derivatives of some of its pixels, by the card's code and the processor's."""
+    if golden_case.verdict == "none":
+        pytest.skip("there is no image")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NanobragWarning)
+        experiment = settle(parse([*golden_case.command(), "-nonoise"]), physics="nanobragg")
+    if not experiment.is_simple:
+        pytest.skip("it is a sum of several scenes")
+    scene, panel = pixel_scene(experiment, 0), experiment.detector.panels[0]
+    tensors, config, background = pack_scene(scene, torch.float64)
+    most = max(2, 40_000 // scene.terms)
+    pixels = torch.linspace(0, panel.pixels_s * panel.pixels_f - 1, min(most, 24)).to(torch.int64)
+    if most == 2:
+        pixels = pixels[:1]
+    span, count = (0, len(pixels)), len(pixels)
+    output = (torch.ones(1, dtype=torch.float64), False, background, True)
+    found, expected = both(launcher, "pixel_sum", pixels, span, tuple(t[None] for t in tensors), config, output)
+    close(found, expected, 1e-10)
+    floor = 1e-9 * float(expected[0].norm())
+    wants_table = len(tensors[4]) < 10_000
+    grads = (torch.linspace(-1.0, 1.7, count, dtype=torch.float64), None, 1.0)
+    found, expected = both(launcher, "pixel_sum_vjp", grads, pixels, span, tensors, config, (True, wants_table))
+    close(found, expected, 1e-8, floor)
+    generator = torch.Generator().manual_seed(3)
+    tangents = [torch.randn(2, *t.shape, generator=generator, dtype=torch.float64) for t in tensors]
+    if not wants_table:
+        tangents[4] = torch.zeros_like(tangents[4])
+    arguments = (tuple(tangents), pixels, span, tensors, config, background)
+    close(*both(launcher, "pixel_sum_jvp", *arguments), 1e-8, floor)

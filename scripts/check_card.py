@@ -1,0 +1,197 @@
+"""Everything worth knowing about the kernels on a card, in at most eight minutes: `make cuda`.
+
+Prints as it goes and can be cut off anywhere; what was found so far stands in reports/cuda-<card>.md. In this order:
+the first image cold and from the cache; values of the golden set in both precisions; derivatives against the processor;
+bits from run to run; memory; the benchmark's loads; a profile of the main job.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from nanobrag_torch import Simulator, settle
+from nanobrag_torch.cli.parse import parse
+from nanobrag_torch.errors import InputError, NanobragWarning
+from nanobrag_torch.parity.benchmark import loads, settled
+from nanobrag_torch.parity.golden import load_cases
+from nanobrag_torch.refine import QUANTITIES
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_SECONDS = 8 * 60
+NAMES = ("misset", "cell_lengths", "N", "mosaic_spread", "fluence", "distance", "beam_centre")
+
+
+class Report:
+    """Lines that are printed and written as they come; late parts are left out."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self.path, self.lines, self.start = path, [f"# {title}", ""], time.perf_counter()
+        self.failed = 0
+
+    def say(self, line: str, good: bool = True) -> None:
+        self.failed += not good
+        self.lines.append(f"- {line}{'' if good else '  **outside its bound**'}")
+        print(self.lines[-1], flush=True)
+        self.path.write_text("\n".join(self.lines) + "\n")
+
+    def part(self, title: str, work: Callable[["Report"], None]) -> None:
+        self.lines += ["", f"## {title}", ""]
+        print(title, flush=True)
+        if time.perf_counter() - self.start > MOST_SECONDS:
+            self.say("left out: no time is left")
+            return
+        try:
+            work(self)
+        except Exception as error:  # one part must not hide the others
+            self.say(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", good=False)
+
+
+def timed(run: Callable[[], object], rounds: int = 5) -> float:
+    """Best time in seconds of a run that is waited for."""
+    run()
+    times = []
+    for _ in range(rounds):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def first_images(report: Report) -> None:
+    load = loads(ROOT / "examples", None)[2]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        for name, wanted in (("cold", 5.0), ("from the cache", 1.5)):
+            script = (
+                "import time, sys, torch; torch.zeros(1, device='cuda'); start = time.perf_counter()\n"
+                "from nanobrag_torch.cli.main import main; main(sys.argv[1:])\n"
+                "print(time.perf_counter() - start, file=sys.stderr)"
+            )
+            words = [*load.words, "-device", "cuda", "-quiet", "-nonoise", "-nopgm"]
+            done = subprocess.run([sys.executable, "-c", script, *words], cwd=folder, capture_output=True, text=True)
+            seconds = float(done.stderr.split()[-1])
+            report.say(f"first image, {name}: {seconds:.2f} s (wanted < {wanted})", seconds < wanted)
+        del os.environ["XDG_CACHE_HOME"]
+
+
+def golden(report: Report) -> None:
+    folder = os.environ.get("NANOBRAG_GOLDEN")
+    cases = load_cases(Path(folder) if folder else ROOT / "tests/golden_data")
+    for dtype, bound in (("float64", 1e-10), ("float32", 1e-4)):
+        worst, name, done = 0.0, "", 0
+        for case in cases:
+            if time.perf_counter() - report.start > MOST_SECONDS / 2:
+                break
+            try:
+                experiment = settle(parse([*case.command(), "-nonoise"]), physics="nanobragg")
+            except InputError:  # a case whose point is its refusal
+                continue
+            expected = Simulator(experiment, dtype=dtype).run().values
+            found = Simulator(experiment, dtype=dtype, device="cuda").run().values
+            wrong = max(
+                float((a.cpu() - b).norm() / b.norm()) if bool(b.any()) else 0.0
+                for a, b in zip(found, expected, strict=True)
+            )
+            done += 1
+            worst, name = max((worst, name), (wrong, case.id))
+        report.say(f"{dtype}: {done} cases, worst {worst:.2e} ({name}; bound {bound})", worst <= bound)
+
+
+def derivatives(report: Report) -> None:
+    for load in loads(ROOT / "examples", None)[:2]:
+        experiment = settled(load)
+        pixels = torch.stack([torch.arange(0, 1024, 5), torch.arange(0, 1024, 5)], dim=1)
+        names = [name for name in NAMES if QUANTITIES[name].objection(experiment) is None]
+        values, columns = Simulator(experiment).jacobian(names, pixels)
+        on_card = Simulator(experiment, device="cuda").jacobian(names, pixels)
+        wrong = float((on_card[1].cpu() - columns).norm() / columns.norm())
+        report.say(f"Jacobian, {load.name}: {wrong:.2e} (bound 1e-8)", wrong <= 1e-8)
+        found = []
+        for device in (None, "cuda"):
+            misset = experiment.crystal.misset.clone().requires_grad_()
+            turned = experiment.replace(crystal=experiment.crystal.replace(misset=misset))
+            image = Simulator(turned, device=device).run(pixels).values[0]
+            found.append(torch.autograd.grad(image.sum(), misset)[0])
+        wrong = float((found[1] - found[0]).norm() / found[0].norm())
+        report.say(f"gradient, {load.name}: {wrong:.2e} (bound 1e-8)", wrong <= 1e-8)
+
+
+def bits(report: Report) -> None:
+    experiment = settled(loads(ROOT / "examples", None)[0])
+    first, second = (Simulator(experiment, device="cuda").run().values[0] for _ in range(2))
+    report.say(f"two images equal bit for bit: {torch.equal(first, second)}", torch.equal(first, second))
+    names = ["misset", "N"]
+    one, two = (Simulator(experiment, device="cuda").jacobian(names)[1] for _ in range(2))
+    report.say(f"two Jacobians equal bit for bit: {torch.equal(one, two)}", torch.equal(one, two))
+
+
+def memory(report: Report) -> None:
+    load = loads(ROOT / "examples", None)[0]
+    for domains in (10, 1000):
+        words = [domains if word == "10" else word for word in load.words]
+        experiment = settle(parse([*map(str, words), "-nonoise"]), physics="nanobragg")
+        torch.cuda.reset_peak_memory_stats()
+        Simulator(experiment, device="cuda").run(out_dtype=torch.float32)
+        peak = torch.cuda.max_memory_allocated() / 2**20
+        report.say(f"{experiment.crystal.mosaic.domains} domains: {peak:.0f} MiB at most")
+
+
+def speed(report: Report) -> None:
+    folder = os.environ.get("NANOBRAG_GOLDEN")
+    for load in loads(ROOT / "examples", Path(folder) if folder else None):
+        experiment = settled(load)
+        panel = experiment.detector.panel
+        evaluations = panel.pixels_f * panel.pixels_s * panel.layers * experiment.steps
+        for dtype, wanted in (("float64", 30.0), ("float32", 60.0)):
+            simulator = Simulator(experiment, device="cuda", dtype=dtype)
+            seconds = timed(lambda s=simulator: s.run(out_dtype=torch.float32))
+            rate = evaluations / seconds / 1e9
+            report.say(f"{load.name}, {dtype}: {1e3 * seconds:.2f} ms, {rate:.1f} G evaluations/s (wanted {wanted})")
+
+
+def profile(report: Report) -> None:
+    folder = os.environ.get("NANOBRAG_GOLDEN")
+    experiment = settled(loads(ROOT / "examples", Path(folder) if folder else None)[2])
+    simulator = Simulator(experiment, device="cuda")
+    simulator.run()
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as found:
+        simulator.run()
+        torch.cuda.synchronize()
+    for line in found.key_averages().table(sort_by="cuda_time_total", row_limit=12).splitlines():
+        report.lines.append("    " + line)
+    report.say("profile of the main job, above")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "reports")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("make cuda: torch finds no CUDA device here; install a CUDA build of torch on a machine with a card")
+        return 9
+    warnings.simplefilter("ignore", NanobragWarning)
+    card = torch.cuda.get_device_name(0)
+    name = re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
+    report = Report(given.out / f"cuda-{name}.md", f"The kernels on {card}")
+    for title, work in (
+        ("First image", first_images), ("Golden set", golden), ("Derivatives", derivatives), ("Bits", bits),
+        ("Memory", memory), ("Speed", speed), ("Profile", profile),
+    ):  # fmt: skip
+        report.part(title, work)
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
