@@ -102,7 +102,8 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         if drawn.colours is not None:
             drawn = drawn.replace(colours=merged_colours(drawn.colours, said_beam, channels))
         text = f"{said_beam.sources} sources are drawn as {channels.beam.sources}: spots change by at most "
-        merge_notes.append(Note("spectrum", f"{text}{channels.bound:.2g} of their peak"))
+        more = ", besides what interpolated amplitudes add" if drawn.interpolate else ""
+        merge_notes.append(Note("spectrum", f"{text}{channels.bound:.2g} of their peak{more}"))
         said_beam = channels.beam
         beam.facts["source_weights"] = said_beam.weights.detach() / said_beam.weights.detach().sum()
     scan = settle_scan(config.sampling, convention)
