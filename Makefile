@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.nanobrag_torch
 LINTERS := $(VENV)/.nanobrag_torch_linters
 SITE := $(VENV)/.nanobrag_torch_site
 
-.PHONY: image test setup lint docs native parity interop examples cuda
+.PHONY: image test setup lint docs native parity interop examples cuda robustness fuzz sanitize
 
 image: $(INSTALLED)  ## render the main job on examples/ into out/: image.bin, image.img, image.png
 	@mkdir -p out
@@ -67,6 +67,15 @@ parity: $(INSTALLED)  ## reports/parity.md: agreement with the golden set
 interop: $(INSTALLED)  ## reports/interoperability.md: what fabio, nxmx, dxtbx and DIALS make of our files (needs DIALS)
 	$(PYTHON) -m pip install -q nxmx nexusformat
 	$(PYTHON) scripts/interoperability.py
+
+robustness: $(INSTALLED)  ## reports/robustness.md: bad, fuzzed and sanitized inputs, kills, full disks; goes on where it was stopped
+	nice -n 10 $(PYTHON) scripts/robustness.py
+
+fuzz: $(INSTALLED)  ## an hour of new mutated inputs through every reader (guided by coverage where atheris is installed)
+	nice -n 10 $(PYTHON) scripts/fuzz.py --seconds 3600
+
+sanitize: $(INSTALLED)  ## the native kernels under address and undefined-behaviour sanitizers: golden cases, random scenes
+	nice -n 10 $(PYTHON) scripts/sanitize.py --golden --scenes 2500
 
 examples: $(INSTALLED)  ## make the data of examples/ again
 	$(PYTHON) scripts/make_examples.py

@@ -19,7 +19,7 @@ from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
 from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
 from nanobrag_torch.parity.process import shown
-from nanobrag_torch.parity.programs import CProgram, checksum, find_c_program
+from nanobrag_torch.parity.programs import CProgram, checksum, find_c_program, our_command
 from nanobrag_torch.parity.sides import Plan, RunnerFailed, Sides, run_both
 
 AGREE, USAGE, RUNNER, DISAGREE, SHAPES, FILES = 0, 1, 2, 3, 4, 5
@@ -149,6 +149,7 @@ class Verdict:
 
 def _compare(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
+    our_command(options.py_bin)
     c = find_c_program(options.c_bin)
     options.outdir.mkdir(parents=True, exist_ok=True)
     sides = run_both(_plan(options, c), options.outdir)
