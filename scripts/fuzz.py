@@ -76,15 +76,18 @@ def guided(kind: str, seconds: int) -> int:
 
 
 def main() -> int:
-    from nanobrag_torch.hostile.targets import kinds
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3600, help="how long [3600]")
-    parser.add_argument("--only", choices=kinds(), help="one target")
+    parser.add_argument("--only", metavar="KIND", help="one target")
     parser.add_argument("--seed", type=int, default=random.randrange(2**31), help="of the mutations [random]")
     said = parser.parse_args()
+    # Before anything of the package is imported, so that atheris can follow it.
     if said.only and importlib.util.find_spec("atheris"):
         return guided(said.only, said.seconds)
+    from nanobrag_torch.hostile.targets import kinds
+
+    if said.only not in (None, *kinds()):
+        parser.error(f"--only takes one of {', '.join(kinds())}")
     print(f"seed {said.seed}", flush=True)
     end, first, found = time.monotonic() + said.seconds, 100, 0
     while time.monotonic() < end:
