@@ -248,6 +248,17 @@ def test_a_trace_is_refused():
         trace_pixel(settle(crystal(lattices=(OtherLattice(0.3, (1.0, 2.0, 3.0)),))), 3, 4)
 
 
+def test_all_parts_together_stay_within_the_tolerance():
+    """Three lattices and their diffuse scattering: what is left out of every pixel is no more than was allowed."""
+    config = crystal(lattices=(OtherLattice(0.3, (4.0, -5.0, 6.0)), OtherLattice(0.2, (1.0, 9.0, 0.0))), **MOVED)
+    scene = settle(config)
+    whole = Simulator(scene).run().array
+    allowed = 0.01 * float(whole.mean())
+    lost = whole - Simulator(scene, tolerance=allowed).run().array
+    assert float(lost.max()) <= allowed * (1 + 1e-9)
+    assert float(lost.min()) >= -1e-9 * float(whole.max())
+
+
 def test_satellites_follow_the_first_crystal():
     config = crystal(lattices=(OtherLattice(0.5, (0.0, 0.0, 2.0)),))
     moved = values(config, misset=real([0.3, 0.1, -0.2]))

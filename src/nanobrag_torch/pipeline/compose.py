@@ -169,6 +169,8 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
             fluence = experiment.beam.fluence * (part.share * share)
             dry = step.replace(crystal=step.crystal.replace(water=real(0.0)), fluence=fluence)
             how = inner if total is None else quiet
+            if how.tolerance > 0.0:  # what all parts lose together stays within it
+                how = replace(how, tolerance=how.tolerance * float((part.share * share).detach()))
             if step.crystal.shape == "diffuse":
                 how = replace(how, dtype=torch.float64)
             found = render(dry, panel_index, pixels, how)
@@ -182,7 +184,8 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
     water = experiment.crystal.water
     if any_nonzero(water) or water.requires_grad:
         nothing = experiment.crystal.replace(structure_factors=StructureFactors.constant(0.0), interpolate=False)
-        total = total + render(experiment.replace(crystal=nothing), panel_index, pixels, quiet).values
+        whole = replace(quiet, tolerance=0.0)
+        total = total + render(experiment.replace(crystal=nothing), panel_index, pixels, whole).values
     return total, angle
 
 
