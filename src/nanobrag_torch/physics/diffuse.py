@@ -20,6 +20,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+LIKE = 2e-6
+"""Part of its largest number within which two forms are the same."""
+
 
 class DiffuseForms(NamedTuple):
     """The law in indices: X_k = h P_k h, Y_k = Δ G_k Δ, and the mean over k of scale · X_k/(1 + Y_k)².
@@ -64,7 +67,7 @@ def distinct(operations: Tensor, rows: Tensor) -> Tensor:
     seen: list[Tensor] = []
     for operation in operations:
         made = operation @ form @ operation.mT
-        if all(float((made - other).abs().max()) > 1e-6 * float(form.abs().max()) for other in seen):
+        if all(float((made - other).abs().max()) > LIKE * float(form.abs().max()) for other in seen):
             kept.append(operation)
             seen.append(made)
     return torch.stack(kept)
