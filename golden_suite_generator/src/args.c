@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defects.h"
+#include "defects.h"
 #include "flags.h"
 #include "refuse.h"
 #include "smv_header.h"
@@ -117,12 +119,23 @@ static int apply_flag(Request *request, const Flag *flag, const Words *words, in
     }
 }
 
+/* Flags that no original has. */
+static bool is_extension(const char *word)
+{
+    static const char *const list[] = {"-physics", "-quiet", "-source_weights", "-pix0_override_mm", "-trace_pixel",
+                                       "-trace_all"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (strcmp(word, list[i]) == 0) return true;
+    return false;
+}
+
 static void fold_words(Request *request, const Words *words)
 {
     for (int at = 1; at < words->count; at++) {
         const char *said = words->word[at], *word = said;
         if (word[0] == '-' && word[1] == '-') word++;
         bool is_flag = word[0] == '-' && (isalpha((unsigned char)word[1]) || strcmp(word, "-4stol") == 0);
+        if (DEFECTS && (!is_flag || !find_flag(word) || is_extension(word))) continue; /* D24 */
         if (!is_flag) refuse("'%s' is not a flag and no flag in front of it takes it", said);
         const Flag *flag = find_flag(word);
         if (!flag) refuse_unknown(said, word);
@@ -152,14 +165,14 @@ Request parse_arguments(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-help") == 0) usage(0);
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-version") == 0) {
-            printf("nanobragg_reference %s\n", PROGRAM_VERSION);
+            printf("%s %s\n", PROGRAM_NAME, PROGRAM_VERSION);
             exit(0);
         }
     }
     Request names = initial_request();
     fold_words(&names, &(Words){argc, argv, true});
     Request request = initial_request();
-    printf("nanobragg_reference %s\n", PROGRAM_VERSION);
+    printf("%s %s\n", PROGRAM_NAME, PROGRAM_VERSION);
     if (names.mask) take_header(&request, names.mask, true);
     if (names.img) take_header(&request, names.img, false);
     fold_words(&request, &(Words){argc, argv, false});

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "defects.h"
 #include "flags.h"
+#include "defects.h"
 #include "refuse.h"
 
 static double or_else(Real said, double otherwise) { return said.given ? said.value : otherwise; }
@@ -166,11 +168,21 @@ Crystal settle_crystal(const Request *r, double wavelength)
     return crystal;
 }
 
+static Basis turned_by(const Orientations *o, double phi)
+{
+    return (Basis){rotate_about(o->rest.a, o->spindle, phi), rotate_about(o->rest.b, o->spindle, phi),
+                   rotate_about(o->rest.c, o->spindle, phi)};
+}
+
 Basis cell_at_phi(const Orientations *o, int step)
 {
     double phi = o->start + o->phi.step * step;
-    return (Basis){rotate_about(o->rest.a, o->spindle, phi), rotate_about(o->rest.b, o->spindle, phi),
-                   rotate_about(o->rest.c, o->spindle, phi)};
+    static _Thread_local Basis before;
+    static _Thread_local bool turned;
+    if (DEFECTS && phi == 0.0 && turned) return before; /* D01 */
+    before = turned_by(o, phi);
+    turned = true;
+    return before;
 }
 
 Basis cell_of_domain(const Orientations *o, const Basis *at_phi, int domain)

@@ -1,4 +1,5 @@
-/* Writing the binary structure-factor dump (specification: structure_factors.md 6). */
+#include "dump.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -29,7 +29,7 @@ const Flag flag_table[] = {
     /* crystal */
     X("-cell*", read_cell),
     X("-misset", read_misset),
-    I("-misset_seed", misset_seed),
+    X("-misset_seed", read_misset_seed),
     IN("-N", count, 3),
     I("-Na*", count[0]),
     I("-Nb*", count[1]),

@@ -63,6 +63,7 @@ extern const int flag_table_size;
 /* Readers of the irregular flags (readers.c). `at` is the place of the flag itself. */
 int read_cell(Request *, const Words *, int at);
 int read_misset(Request *, const Words *, int at);
+int read_misset_seed(Request *, const Words *, int at);
 int read_energy(Request *, const Words *, int at);
 int read_pivot(Request *, const Words *, int at);
 int read_curved(Request *, const Words *, int at);

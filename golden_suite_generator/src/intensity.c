@@ -1,7 +1,9 @@
 #include "intensity.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
+#include "defects.h"
 #include "lattice.h"
 
 static double capture_fraction(const Scene *scene, Vec direction, int layer)
@@ -45,6 +47,9 @@ bool cut_by_dmin(const Scene *scene, Vec q)
     return scene->dmin > 0.0 && size > 0.0 && scene->dmin > 1.0 / size;
 }
 
+/* D03: the first sample outside the table ends interpolation for the whole run. */
+static atomic_bool left_the_table;
+
 Sample lattice_sample(const Scene *scene, const Basis *cell, Vec q)
 {
     Sample s;
@@ -59,9 +64,11 @@ Sample lattice_sample(const Scene *scene, const Basis *cell, Vec q)
     s.f_latt = lattice_amplitude(&scene->crystal, s.off);
     s.outside = false;
     const Amplitudes *f = &scene->amplitudes;
-    if (!f->interpolate) {
+    bool outside = f->interpolate && !interpolation_reaches(f, s.hkl);
+    if (DEFECTS && outside && !atomic_exchange(&left_the_table, true)) s.outside = true;
+    if (!f->interpolate || (DEFECTS && atomic_load(&left_the_table))) {
         s.f_cell = nearest_amplitude(f, s.nearest[0], s.nearest[1], s.nearest[2]);
-    } else if (interpolation_reaches(f, s.hkl)) {
+    } else if (!outside) {
         s.f_cell = interpolated_amplitude(f, s.hkl);
     } else {
         s.f_cell = f->default_f;
@@ -70,8 +77,17 @@ Sample lattice_sample(const Scene *scene, const Basis *cell, Vec q)
     return s;
 }
 
+/* D02: the running sum, background included, takes the factors again with every term. */
+static void add_to_running_sum(const Scene *scene, const SubPixel *at, double polar, double term, Pixel *pixel)
+{
+    pixel->sum += term;
+    if (scene->per_term_thick) pixel->sum *= at->capture;
+    if (scene->per_term_polar) pixel->sum *= polar;
+    if (scene->per_term_omega) pixel->sum *= at->omega;
+}
+
 /* Sum of F_cell^2 F_latt^2 over phi steps and domains at one scattering vector. */
-static double orientation_sum(const Scene *scene, Vec q, Pixel *pixel)
+static double orientation_sum(const Scene *scene, Vec q, const SubPixel *at, double polar, Pixel *pixel)
 {
     const Orientations *o = &scene->orientations;
     double sum = 0.0;
@@ -81,7 +97,9 @@ static double orientation_sum(const Scene *scene, Vec q, Pixel *pixel)
         for (int m = 0; m < o->mosaic.count; m++) {
             Basis cell = cell_of_domain(o, &at_phi, m);
             s = lattice_sample(scene, &cell, q);
-            sum += s.f_cell * s.f_cell * s.f_latt * s.f_latt;
+            double term = s.f_cell * s.f_cell * s.f_latt * s.f_latt;
+            sum += term;
+            if (DEFECTS) add_to_running_sum(scene, at, polar, term, pixel);
             if (s.outside && !pixel->outside) {
                 pixel->outside = true;
                 pixel->first_outside = s;
@@ -106,8 +124,8 @@ static void add_sub_pixel(const Scene *scene, const SubPixel *at, Pixel *pixel)
             polar = polarization(scene, source->incident, at->direction);
             if (pixel->polar == 0.0) pixel->polar = polar;
         }
-        double sum = orientation_sum(scene, q, pixel) * source->factor;
-        pixel->sum += sum * factor * (scene->per_term_polar ? polar : 1.0);
+        double sum = orientation_sum(scene, q, at, polar, pixel) * source->factor;
+        if (!DEFECTS) pixel->sum += sum * factor * (scene->per_term_polar ? polar : 1.0);
         pixel->last_q = length(q);
     }
     pixel->last_position = at->position;
@@ -117,6 +135,7 @@ Pixel pixel_value(const Scene *scene, int fast, int slow)
 {
     Pixel p = {0};
     if (!scene->polarized) p.polar = 1.0;
+    if (DEFECTS) p.sum = scene->background;
     for (int layer = 0; layer < scene->layers.count; layer++)
         for (int ss = 0; ss < scene->oversample; ss++)
             for (int sf = 0; sf < scene->oversample; sf++) {
@@ -128,7 +147,7 @@ Pixel pixel_value(const Scene *scene, int fast, int slow)
                 p.solid_angle += scene->per_term_omega ? sub.omega : p.omega;
                 add_sub_pixel(scene, &sub, &p);
             }
-    double background = scene->background;
+    double background = DEFECTS ? 0.0 : scene->background;
     if (scene->per_term_thick) background *= p.capture;
     if (scene->per_term_polar) background *= p.polar;
     if (scene->per_term_omega) background *= p.omega;

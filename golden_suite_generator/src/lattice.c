@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "defects.h"
+
 /* sin(n x)/sin(x); n at x = 0. */
 static double grating(double x, double n) { return x == 0.0 ? n : sin(n * x) / sin(x); }
 
@@ -13,7 +15,7 @@ void square_factors(const Crystal *crystal, const double off[3], double factor[3
 /* 3 (sin x / x - cos x) / x^2, by its series where the difference would be rounding noise. */
 static double ball(double x)
 {
-    if (fabs(x) < 0.1) {
+    if (fabs(x) < 0.1 && !(DEFECTS && x != 0.0)) { /* D65 */
         double y = x * x;
         return 1.0 - y / 10.0 * (1.0 - y / 28.0 * (1.0 - y / 54.0 * (1.0 - y / 88.0)));
     }

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "args.h"
+#include "dump.h"
 #include "output.h"
 #include "report.h"
 #include "trace.h"

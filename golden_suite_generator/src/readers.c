@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defects.h"
 #include "flags.h"
 #include "refuse.h"
 
@@ -75,6 +76,18 @@ int read_misset(Request *request, const Words *words, int at)
     request->misset = MISSET_ANGLES;
     request->misset_angles = vec(angle[0], angle[1], angle[2]);
     return 3;
+}
+
+int read_misset_seed(Request *request, const Words *words, int at)
+{
+    request->misset_seed = (Int){true, integer_at(words, at, at + 1)};
+    if (DEFECTS && at + 3 < words->count) { /* D04 */
+        request->misset = MISSET_ANGLES;
+        request->misset_angles = vec(to_internal(atof(words->word[at + 1]), DEGREE),
+                                     to_internal(atof(words->word[at + 2]), DEGREE),
+                                     to_internal(atof(words->word[at + 3]), DEGREE));
+    }
+    return 1;
 }
 
 int read_energy(Request *request, const Words *words, int at)

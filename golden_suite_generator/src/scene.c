@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "args.h"
+#include "dump.h"
 #include "refuse.h"
 #include "smv_header.h"
 
@@ -75,6 +76,7 @@ Scene settle_scene(Request r)
     Domains mosaic = mosaic_domains(r.mosaic_domains, r.mosaic_spread);
     s.oversample = settle_oversample(&s.crystal, &r, wavelength, s.detector.distance, s.detector.pixel);
     s.amplitudes = settle_amplitudes(&r, interpolate);
+    if (s.amplitudes.dump_to && !announce_dump(s.amplitudes.dump_to)) s.amplitudes.dump_to = 0;
     s.orientations = settle_orientations(&s.crystal, &r, phi_steps(r.phi_steps, r.osc, r.phi_step), mosaic,
                                          s.detector.spindle);
     print_layers_and_phi(&s);

@@ -127,7 +127,7 @@ Amplitudes settle_amplitudes(const Request *r, bool interpolate)
     const char *dump = r->dump ? r->dump : "Fdump.bin";
     if (r->hkl) {
         amplitudes_from_text(&f, r->hkl);
-        f.dump_to = announce_dump(dump) ? dump : 0;
+        f.dump_to = dump;
     } else {
         FILE *file = fopen(dump, "rb");
         if (!file && f.default_f == 0.0) usage(STATUS_REFUSED);

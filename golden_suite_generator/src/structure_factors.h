@@ -10,15 +10,12 @@ typedef struct {
     long long entries; /* hkls */
     double default_f;
     bool interpolate;
-    const char *dump_to; /* file to be written after all checks */
+    const char *dump_to; /* file to be written after all checks, once announced */
 } Amplitudes;
 
 /* The automatic choice of structure_factors.md 4; prints its message. */
 bool settle_interpolation(const Request *request);
 Amplitudes settle_amplitudes(const Request *request, bool interpolate);
-/* Says whether the dump will be written, and whether it can be. */
-bool announce_dump(const char *name);
-void write_dump(const Amplitudes *amplitudes);
 
 double nearest_amplitude(const Amplitudes *f, int h0, int k0, int l0);
 bool interpolation_reaches(const Amplitudes *f, const double hkl[3]);
