@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,23 @@ from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
 from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
 from nanobrag_torch.parity.process import shown
-from nanobrag_torch.parity.programs import CProgram, checksum, find_c_program, our_command
+from nanobrag_torch.parity.programs import ENVIRONMENT, CProgram, checkout_commit, checksum, find_c_program, our_command
 from nanobrag_torch.parity.sides import Plan, RunnerFailed, Sides, run_both
+from nanobrag_torch.parity.verbatim import Effect, effect_of_defects, effect_rows
 
 AGREE, USAGE, RUNNER, DISAGREE, SHAPES, FILES = 0, 1, 2, 3, 4, 5
 SCHEMA = 1
+LEAST_CORRELATION, MOST_SUM = 0.999, 0.01
+"""Limits beside one that was given: a shape without a scale is no agreement, nor a scale without a shape."""
 _CLOCK_DEPENDENT = ("noise_photons", "noise_overloads", "random_misset_deg", "warnings")
 
 DESCRIPTION = """\
 Run a C program and this one on the same words and tell whether their float images agree.
 
-Without --threshold and --sum-tolerance the images have to keep the bounds that the project promises for the
-precision in use; with either of them, that decides instead. Exit status: 0 agree, 1 usage, 2 a runner failed,
-3 disagree, 4 the shapes differ (see --resample), 5 files."""
+Without limits of your own the images have to keep the bounds that the project promises for the precision in use.
+With any of --threshold, --sum-tolerance and --l2-tolerance these three decide instead, shape and scale together;
+those not given are 0.999, 0.01, and sqrt(2 (1 - threshold)) + the sum tolerance. Exit status: 0 agree, 1 usage,
+2 a runner failed, 3 disagree, 4 the shapes differ (see --resample), 5 files."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,10 +51,18 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser("nb-compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--roi", nargs=4, type=int, metavar=("XMIN", "XMAX", "YMIN", "YMAX"), help="compare this region only")
+    add(
+        "--roi",
+        nargs="+",
+        metavar="N",
+        help="compare this region only: XMIN XMAX YMIN YMAX, x fast, y slow, both ends included as for -roi; "
+        "or X0:X1 Y0:Y1, the upper ends left out",
+    )
     add("--resample", action="store_true", help="stretch our image to the C shape when they differ")
-    add("--threshold", type=float, metavar="T", help="least correlation")
-    add("--sum-tolerance", type=float, metavar="X", help="largest abs(sum ratio - 1)")
+    add("--threshold", type=float, metavar="T", help="least correlation [0.999 beside another limit]")
+    add("--sum-tolerance", type=float, metavar="X", help="largest abs(sum ratio - 1) [0.01 beside another limit]")
+    add("--l2-tolerance", type=float, metavar="X", help="largest relative L2 [follows from the other two]")
+    add("--verbatim", action="store_true", help="the C program gets the words as they are; tells what its defects do")
     add("--outdir", type=Path, metavar="DIR", help="artifacts go here [nb-compare/<date>-<time>]")
     add("--png-scale", type=float, default=99.5, metavar="PCTL", help="percentile shown darkest [99.5]")
     add("--save-diff", action="store_true", help="keep the difference as difference.bin (float32)")
@@ -95,11 +109,15 @@ def _run(words: list[str]) -> int:
 def _options(own: list[str], args: list[str]) -> argparse.Namespace:
     parser = _parser()
     # Everything behind the first `--` belongs to the simulators, `--help` included.
-    options = parser.parse_args([*own, *(["word"] if args else [])])
+    options = parser.parse_args([*own, *(["--", "word"] if args else [])])
     if not args or options.args != ["word"]:
         stray = [word for word in options.args if word != "word"]
         parser.error(f"put the simulators' command line behind `--` (found {' '.join(stray) or 'nothing'} before it)")
     options.args = tuple(args)
+    try:
+        options.roi = region_of(options.roi) if options.roi else None
+    except ValueError as error:
+        parser.error(f"--roi {error}")
     if options.repeat < 1:
         parser.error("--repeat takes a number of at least 1")
     if not 0.0 < options.png_scale <= 100.0:
@@ -130,6 +148,7 @@ def _plan(options: argparse.Namespace, c: CProgram) -> Plan:
         limit=options.time_limit,
         repeat=options.repeat,
         threads=options.threads,
+        verbatim=options.verbatim,
     )
 
 
@@ -171,7 +190,9 @@ def _compare(options: argparse.Namespace) -> int:
         metrics = _measured(ours, theirs, region)
         pictures.result()
         verdict = judge(options, metrics, promised.result())
+    effect = _effect(options, c, ours, theirs) if options.verbatim and not c.is_reference else None
     told = summary(options, c, sides, verdict, metrics, notes)
+    told["defects"] = None if effect is None else effect.told()
     told["times"]["overhead_s"] = time.perf_counter() - begun - sum(sides.c.wall) - sum(sides.py.wall)
     told["times"]["analysis_s"] = time.perf_counter() - ready
     _write_json(options.outdir, told)
@@ -181,6 +202,34 @@ def _compare(options: argparse.Namespace) -> int:
         (options.outdir / "report.html").write_text(report_page(told, options.outdir))
     _tell(told, options.outdir)
     return verdict.status
+
+
+def _effect(options: argparse.Namespace, c: CProgram, ours: Any, theirs: Any) -> Effect | None:
+    plan = replace(_plan(options, c), verbatim=False)
+    return effect_of_defects(plan, options.outdir, _finite(theirs), _finite(ours), options.roi)
+
+
+def region_of(words: Sequence[str]) -> tuple[int, int, int, int]:
+    """A region (xmin, xmax, ymin, ymax), both ends included, from `--roi`'s words.
+
+    Raises:
+        ValueError: they are neither four whole numbers nor two half-open ranges, or hold no pixel.
+    """
+    form = "takes XMIN XMAX YMIN YMAX (ends included) or X0:X1 Y0:Y1 (upper ends left out)"
+    try:
+        if len(words) == 2 and all(word.count(":") == 1 for word in words):
+            (x0, x1), (y0, y1) = (map(int, word.split(":")) for word in words)
+            found = (x0, x1 - 1, y0, y1 - 1)
+        elif len(words) == 4:
+            x0, x1, y0, y1 = map(int, words)
+            found = (x0, x1, y0, y1)
+        else:
+            raise ValueError(form)
+    except ValueError as error:
+        raise ValueError(f"{form}, not {' '.join(words)}") from error
+    if found[0] > found[1] or found[2] > found[3]:
+        raise ValueError(f"{' '.join(words)} holds no pixel: {form}")
+    return found
 
 
 def _measured(ours: Any, theirs: Any, region: Any) -> Metrics:
@@ -200,18 +249,31 @@ def _size(image: Any) -> str:
 
 def judge(options: argparse.Namespace, metrics: Metrics, promised: list[str]) -> Verdict:
     """The verdict by the options' own limits, else by `promised`: what speaks against the promised bounds."""
-    if options.threshold is None and options.sum_tolerance is None:
+    if options.threshold is None and options.sum_tolerance is None and options.l2_tolerance is None:
         return Verdict(_status(promised), f"the project's bounds for {options.dtype or 'float64'}", promised)
-    criterion, reasons = [], [text for text in promised if "not finite" in text]
-    if options.threshold is not None:
-        criterion.append(f"correlation at least {options.threshold:g}")
-        if not metrics.correlation >= options.threshold:
-            reasons.append(f"correlation {metrics.correlation:.9g} is below {options.threshold:g}")
-    if options.sum_tolerance is not None:
-        criterion.append(f"sums equal within {options.sum_tolerance:g}")
-        if not abs(metrics.sum_ratio - 1.0) <= options.sum_tolerance:
-            reasons.append(f"the sum ratio {metrics.sum_ratio:.9g} is off by more than {options.sum_tolerance:g}")
-    return Verdict(_status(reasons), ", ".join(criterion), reasons)
+    least, most_sum, most_l2 = limits(options)
+    reasons = [text for text in promised if "not finite" in text]
+    if not metrics.correlation >= least:
+        reasons.append(f"correlation {metrics.correlation:.9g} is below {least:g}")
+    if not abs(metrics.sum_ratio - 1.0) <= most_sum:
+        reasons.append(f"the sum ratio {metrics.sum_ratio:.9g} is off by more than {most_sum:g}")
+    if not metrics.relative_l2 <= most_l2:
+        reasons.append(f"the relative L2 {metrics.relative_l2:.9g} is more than {most_l2:g}")
+    criterion = f"correlation at least {least:g}, sums equal within {most_sum:g}, relative L2 at most {most_l2:.3g}"
+    return Verdict(_status(reasons), criterion, reasons)
+
+
+def limits(options: argparse.Namespace) -> tuple[float, float, float]:
+    """Least correlation, largest abs(sum ratio - 1), largest relative L2: as said, or what goes with what was said.
+
+    Images of equal sums and norms, correlated by r, differ by a relative L2 of at most sqrt(2 (1 - r)).
+    """
+    least = LEAST_CORRELATION if options.threshold is None else options.threshold
+    most_sum = MOST_SUM if options.sum_tolerance is None else options.sum_tolerance
+    most_l2 = options.l2_tolerance
+    if most_l2 is None:
+        most_l2 = math.sqrt(2.0 * max(1.0 - least, 0.0)) + most_sum
+    return least, most_sum, most_l2
 
 
 def _status(reasons: list[str]) -> int:
@@ -258,6 +320,8 @@ def summary(
         "notes": notes,
         "args": list(options.args),
         "region": options.roi,
+        "region_size": _region_size(options.roi, sides),
+        **_headline(metrics),
         "metrics": None if metrics is None else asdict(metrics),
         "times": {
             "c": {**sides.c.times(), "threads": sides.c.facts.get("threads")},
@@ -272,10 +336,28 @@ def summary(
             "command": list(sides.c.command),
             "workarounds": sides.changes,
             "doubts": sides.doubts,
+            "verbatim": bool(options.verbatim),
         },
         "py": {"command": list(sides.py.command), **sides.py.facts},
+        "checkout": checkout_commit(),
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "files": _checksums(options.outdir),
     }
+
+
+def _headline(metrics: Metrics | None) -> dict[str, Any]:
+    """The figures that scripts ask for, at the top level; `None` where nothing was measured."""
+    names = ("correlation", "rmse", "sum_ratio", "max_abs_difference", "mean_peak_distance", "max_peak_distance")
+    if metrics is None:
+        return dict.fromkeys((*names, "max_abs_difference_at"))
+    m, peaks = metrics, metrics.peaks
+    figures = (m.correlation, m.rmse, m.sum_ratio, m.max_difference, peaks.mean_distance, peaks.max_distance)
+    return {**dict(zip(names, figures, strict=True)), "max_abs_difference_at": list(m.max_difference_at)}
+
+
+def _region_size(region: Any, sides: Sides) -> list[int]:
+    """Pixels compared: [slow, fast]."""
+    return [int(n) for n in cut(sides.c.image, region).shape]
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -335,17 +417,25 @@ def _tell(told: dict[str, Any], folder: Path) -> None:
         ("times", "; ".join(_times(side, told["times"][side]) for side in ("c", "py"))),
         ("C / ours", ", ".join(f"{name} {value:.3g}" for name, value in ratio.items()) or "not measured"),
     ]
+    size = told["region_size"]
+    rows.insert(0, ("region", f"{size[1]} x {size[0]} pixels (fast x slow){_corners(told['region'])}"))
     for name, text in rows:
         print(f"{name:>17}  {text}")
     for name, lines in (("work-around", told["c"]["workarounds"]), ("may differ", told["c"]["doubts"])):
         for text in lines:
             print(f"{name:>17}  {text}")
+    for text in effect_rows(told.get("defects")):
+        print(f"{'defects':>17}  {text}")
     for text in told["notes"]:
         print(f"{'note':>17}  {text}")
     print(f"{told['verdict'].upper():>17}  ({told['criterion']})")
     for text in told["reasons"]:
         print(f"{'':>17}  {text}")
     print(f"{'artifacts':>17}  {folder}", flush=True)
+
+
+def _corners(region: Any) -> str:
+    return f": fast {region[0]} to {region[1]}, slow {region[2]} to {region[3]}, ends included" if region else ""
 
 
 def _distances(peaks: dict[str, Any]) -> str:
@@ -357,7 +447,8 @@ def _distances(peaks: dict[str, Any]) -> str:
 def _times(side: str, times: dict[str, Any]) -> str:
     name = {"c": "C", "py": "ours"}[side]
     parts = [f"{key[:-2]} {times[key]['median']:.3g} s" for key in ("render_s", "startup_s", "wall_s") if key in times]
-    return f"{name} {', '.join(parts)}"
+    threads = times.get("threads")
+    return f"{name} {', '.join(parts)}" + (f" ({threads} threads)" if threads else "")
 
 
 __all__ = ["ParityError", "main"]

@@ -66,7 +66,7 @@ def _run(argv: list[str]) -> int:
     try:
         if options.outdir is not None:
             options.outdir.mkdir(parents=True, exist_ok=True)
-        results = run_lines(lines, c, options.jobs)
+        results = run_lines(lines, c, options.jobs, verbatim=options.verbatim)
         results.sort(key=lambda result: (-result.excess, result.id))
         shortest = {} if options.no_shrink else _shrunk(results, lines, c, options)
         _show(results, shortest, options.rows)
@@ -93,6 +93,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace | None:
     add("--outdir", type=Path, metavar="DIR", help="save table.csv, results.json and the inputs of failures")
     add("--rows", type=int, default=15, metavar="N", help="rows of the table that are printed [15]")
     add("--c-bin", metavar="PATH", help="C program [$NB_C_BIN, else the project's own reference]")
+    add("--verbatim", action="store_true", help="an original gets the lines as they are, its defects show")
     add("--shrink", type=int, default=3, metavar="N", help="failing random lines that are made short [3]")
     add("--no-shrink", action="store_true", help="do not make failing lines short")
     try:
@@ -197,12 +198,13 @@ def _with_whole_paths(args: Sequence[str], folder: Path) -> list[str]:
 
 
 _PROGRAM: CProgram | None = None
+_VERBATIM = False
 
 
-def _prepare(c: CProgram) -> None:
+def _prepare(c: CProgram, verbatim: bool = False) -> None:
     """A worker process: one thread, and no progress on anyone's terminal."""
-    global _PROGRAM
-    _PROGRAM = c
+    global _PROGRAM, _VERBATIM
+    _PROGRAM, _VERBATIM = c, verbatim
     import torch
 
     torch.set_num_threads(1)
@@ -214,21 +216,21 @@ def _try(line: Line) -> Result:
     assert _PROGRAM is not None
     try:
         with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
-            return try_line(line, _PROGRAM, Path(name))
+            return try_line(line, _PROGRAM, Path(name), verbatim=_VERBATIM)
     except KeyboardInterrupt:
         if multiprocessing.parent_process() is None:
             raise
         os._exit(FAULT)
 
 
-def run_lines(lines: Iterable[Line], c: CProgram, jobs: int) -> list[Result]:
+def run_lines(lines: Iterable[Line], c: CProgram, jobs: int, *, verbatim: bool = False) -> list[Result]:
     """Every line through both programs, in `jobs` fresh processes; in this one if `jobs` is 1 or less."""
     lines = list(lines)
     jobs = min(jobs, len(lines))
     if jobs <= 1:
-        _prepare(c)
+        _prepare(c, verbatim)
         return [_try(line) for line in lines]
-    with multiprocessing.get_context("spawn").Pool(jobs, _prepare, (c,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, _prepare, (c, verbatim)) as pool:
         return list(pool.imap_unordered(_try, lines, chunksize=1))
 
 
@@ -238,7 +240,7 @@ def _shrunk(
     """The shortest failing form of the first few failing random lines, by id."""
     by_id = {line.id: line for line in lines}
     failing = [result for result in results if result.failed and result.id.startswith("random ")]
-    _prepare(c)
+    _prepare(c, options.verbatim)
     return {result.id: shortest(by_id[result.id], result) for result in failing[: options.shrink]}
 
 
@@ -273,7 +275,8 @@ def _kind_of(problem: str) -> str:
 def _show(results: Sequence[Result], shortest_lines: dict[str, list[str]], rows: int) -> None:
     print(f"{'of bound':>9}  {'rel. L2':>8}  {'pixel':>8}  {'sum-1':>9}  {'C s':>6}  {'ours s':>6}  line")
     failed = sum(result.failed for result in results)
-    for result in results[: max(rows, failed)]:
+    told = max(rows, failed)
+    for result in [*results[:told], *(r for r in results[told:] if r.explained)]:
         f = result.figures
         figures = "  ".join(_cell(f.get(n), w) for n, w in (("relative_l2", 8), ("worst_pixel", 8), ("sum", 9)))
         times = f"{result.seconds[0]:6.2f}  {result.seconds[1]:6.2f}"
@@ -281,6 +284,8 @@ def _show(results: Sequence[Result], shortest_lines: dict[str, list[str]], rows:
         print(f"{result.excess:9.3g}  {figures}  {times}  {result.id}{note}")
         for problem in result.problems:
             print(f"{'':11}{problem}")
+        for sentence in result.explained:
+            print(f"{'':11}explained by {sentence}")
         if result.failed:
             print(f"{'':11}{shlex.join(result.args)}")
         if result.id in shortest_lines:
@@ -294,10 +299,13 @@ def _cell(value: float | None, width: int) -> str:
 def _footer(results: Sequence[Result], failed: int, seconds: float) -> str:
     refused = sum(result.status == (9, 9) for result in results)
     equal = sum(result.equal for result in results)
+    explained = sum(bool(result.explained) for result in results)
+    known = f", {explained} explained by their deviation" if explained else ""
     good = [result.excess for result in results if not result.failed]
     worst = f"; the worst that agrees is at {max(good):.3g} of its bound" if good else ""
     return (
-        f"{len(results)} lines in {seconds:.0f} s: {failed} disagree, {len(results) - failed} agree "
+        f"{len(results)} lines in {seconds:.0f} s: {failed} disagree{known}, "
+        f"{len(results) - failed - explained} agree "
         f"({equal} equal in all bits, {refused} refused by both){worst}"
     )
 
@@ -320,6 +328,7 @@ def save(
         "c_s",
         "py_s",
         "problems",
+        "explained",
         "args",
     )
     with open(folder / "table.csv", "w", newline="") as file:
@@ -327,7 +336,17 @@ def save(
         writer.writerow(columns)
         for r in results:
             figures = [r.figures.get(name, "") for name in columns[2:6]]
-            writer.writerow([r.id, r.excess, *figures, *r.seconds, " / ".join(r.problems), shlex.join(r.args)])
+            writer.writerow(
+                [
+                    r.id,
+                    r.excess,
+                    *figures,
+                    *r.seconds,
+                    " / ".join(r.problems),
+                    " / ".join(r.explained),
+                    shlex.join(r.args),
+                ]
+            )
     told = {
         "c": {
             "program": c.path.name,

@@ -16,6 +16,8 @@ from nanobrag_torch.errors import InputError, ParityError
 
 VARIABLE = "NB_C_BIN"
 REFERENCE = Path("golden_suite_generator/build/nanobragg_reference")
+STANDIN = Path("golden_suite_generator/build/nanobragg_standin")
+"""The reference with the defects of an original that harnesses have to work around."""
 BUILD = "make -C golden_suite_generator"
 _ASKING_S = 20.0
 
@@ -54,15 +56,23 @@ def find_c_program(named: str | None = None, environment: Mapping[str, str] | No
             source = "--c-bin" if named else VARIABLE
             raise ParityError(f"{source} names {said}, which is not an executable program")
         return _identified(Path(found).resolve())
-    # Only the checkout that this package is part of: what lies in the working directory may be anybody's.
-    root = Path(__file__).resolve().parents[3]
-    if (root / "pyproject.toml").is_file() and os.access(root / REFERENCE, os.X_OK):
-        return _identified(root / REFERENCE)
+    reference = own_program(REFERENCE)
+    if reference is not None:
+        return reference
     compiler = "" if shutil.which("gcc") or shutil.which("clang") else " (it needs gcc or clang, and neither is here)"
     raise ParityError(
         f"no C program to compare with: build the project's own with `{BUILD}`{compiler}, "
         f"or point --c-bin or {VARIABLE} at a nanoBragg binary"
     )
+
+
+def own_program(path: Path) -> CProgram | None:
+    """A C program built in this checkout (`REFERENCE`, `STANDIN`), or `None`."""
+    # Only the checkout that this package is part of: what lies in the working directory may be anybody's.
+    root = Path(__file__).resolve().parents[3]
+    if (root / "pyproject.toml").is_file() and os.access(root / path, os.X_OK):
+        return _identified(root / path)
+    return None
 
 
 def _identified(path: Path) -> CProgram:
@@ -101,7 +111,28 @@ def our_command(py_bin: str | None = None) -> tuple[str, ...]:
         )
     if not words:
         raise InputError("--py-bin", "names no program", "name one")
-    return words
+    # It runs in a folder of its own: a path that is relative here has to be made whole.
+    found = shutil.which(words[0])
+    if found is None:
+        raise InputError("--py-bin", f"names {words[0]}, which is not an executable program", "look at the path")
+    return (str(Path(found).absolute()) if os.sep in words[0] else words[0], *words[1:])
+
+
+ENVIRONMENT = ("NB_C_BIN", "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+"""Variables that choose a program or change its speed."""
+
+
+def checkout_commit() -> str | None:
+    """The git commit of the checkout that this package runs from, `+` behind it with changes; `None` elsewhere."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "pyproject.toml").is_file() or not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_ASKING_S, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def checksum(path: Path) -> str:

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -61,6 +61,7 @@ class Plan:
         repeat: pairs of runs.
         threads: threads on both sides, or `None` for all.
         timed: whether start-up is measured by separate runs.
+        verbatim: an original nanoBragg gets the words as they are, its defects with them.
     """
 
     args: tuple[str, ...]
@@ -71,6 +72,7 @@ class Plan:
     repeat: int = 1
     threads: int | None = None
     timed: bool = True
+    verbatim: bool = False
 
 
 @dataclass
@@ -128,8 +130,8 @@ def run_both(plan: Plan, log: Path) -> Sides:
     args = portable(plan.args, base)
     c_words, changes, doubts = _c_words(plan, args)
     py_words = [*args, *plan.extra, "-floatfile", FLOAT_FILE, "-noprogress"]
-    if plan.py_bin is None and plan.threads:
-        py_words += ["-threads", str(plan.threads)]
+    if plan.py_bin is None:
+        py_words += ["-threads", str(plan.threads or thread_count())]
     c: Side | None = None
     py: Side | None = None
     for turn in range(plan.repeat):
@@ -142,14 +144,39 @@ def run_both(plan: Plan, log: Path) -> Sides:
 
 def _c_words(plan: Plan, args: list[str]) -> tuple[list[str], list[str], list[str]]:
     plain = without(args, OURS_ONLY)
-    if plan.c.is_reference:
-        return [*plain, "-floatfile", FLOAT_FILE, "-noprogress"], [], []
+    ending = ["-floatfile", FLOAT_FILE, "-noprogress"]
+    if plan.c.is_reference or plan.verbatim:
+        return [*plain, *ending], [], []
     line = for_original(plain, parse_line(args).config)
-    return line.words, line.changes, line.doubts
+    return [*line.words, *ending], line.changes, line.doubts
+
+
+def run_c(plan: Plan, log: Path, name: str) -> Side:
+    """The C side alone, once, untimed; its logs are called `name`.
+
+    Raises:
+        RunnerFailed: it ended badly or ran out of time.
+    """
+    args = portable(plan.args, Path.cwd())
+    words, changes, _ = _c_words(plan, args)
+    command = (str(plan.c.path), *words)
+    environment = {"OMP_NUM_THREADS": str(plan.threads or thread_count())}
+    with tempfile.TemporaryDirectory(prefix="nb-c-") as folder:
+        outcome = run(command, Path(folder), limit=plan.limit, log=log, name=name, environment=environment)
+        if not outcome.ok:
+            raise RunnerFailed("C", outcome, plan.args)
+        image, printed = _image_of(outcome, Path(folder))
+    return Side("C", command, outcome, image, printed, facts={"changes": changes})
+
+
+def thread_count(environment: Mapping[str, str] | None = None) -> int:
+    """Threads for both sides where none are asked for: `OMP_NUM_THREADS` where it is a number, else every processor."""
+    said = (os.environ if environment is None else environment).get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) > 0 else len(os.sched_getaffinity(0))
 
 
 def _c_turn(plan: Plan, words: list[str], log: Path, turn: int, side: Side | None) -> Side:
-    threads = plan.threads or os.cpu_count() or 1
+    threads = plan.threads or thread_count()
     environment = {"OMP_NUM_THREADS": str(threads)}
     command = (str(plan.c.path), *words)
     with tempfile.TemporaryDirectory(prefix="nb-c-") as name:
@@ -172,13 +199,14 @@ def _c_turn(plan: Plan, words: list[str], log: Path, turn: int, side: Side | Non
 
 def _py_turn(plan: Plan, words: list[str], log: Path, turn: int, side: Side | None) -> Side:
     figures: dict[str, Any] = {}
+    threads = {"OMP_NUM_THREADS": str(plan.threads or thread_count())}
     with tempfile.TemporaryDirectory(prefix="nb-py-") as name:
         folder = Path(name) / "run"
         folder.mkdir()
         clock = Path(name) / "clock.json"
         clocked = (sys.executable, "-m", "nanobrag_torch.parity.clocked", str(clock), "0")
         start = clocked if plan.py_bin is None else our_command(plan.py_bin)
-        outcome = run((*start, *words), folder, limit=plan.limit, log=log, name=_log("py", turn))
+        outcome = run((*start, *words), folder, limit=plan.limit, log=log, name=_log("py", turn), environment=threads)
         if not outcome.ok:
             raise RunnerFailed("Python", outcome, plan.args)
         if clock.exists():
@@ -194,7 +222,7 @@ def _py_turn(plan: Plan, words: list[str], log: Path, turn: int, side: Side | No
         side.startup.append(wall - sum(figures["render_s"]))
     elif plan.timed:
         with tempfile.TemporaryDirectory(prefix="nb-py-") as name:
-            short = run((*side.command, *ONE_PIXEL), Path(name), limit=plan.limit, log=Path(name))
+            short = run((*side.command, *ONE_PIXEL), Path(name), limit=plan.limit, log=Path(name), environment=threads)
         if short.ok:
             side.startup.append(short.seconds)
             side.render.append(max(wall - short.seconds, 0.0))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.process import run
-from nanobrag_torch.parity.programs import find_c_program
+from nanobrag_torch.parity.programs import BUILD, REFERENCE, CProgram, find_c_program, own_program
 from nanobrag_torch.parity.words import OURS_ONLY, portable, without
 
 if TYPE_CHECKING:
@@ -161,6 +161,24 @@ def _with_misset_seed(args: list[str]) -> list[str]:
     return args
 
 
+def tracing_program(named: str | None) -> CProgram:
+    """The C program that prints traces: the one in use if it can, else the project's own reference, which is said.
+
+    Raises:
+        ParityError: there is none, or `--c-bin` names one that cannot.
+    """
+    c = find_c_program(named)
+    if c.is_reference:
+        return c
+    if named:
+        raise ParityError(f"{c.path} prints no traces; leave out --c-bin to use the project's own C reference")
+    reference = own_program(REFERENCE)
+    if reference is None:
+        raise ParityError(f"{c.path} (NB_C_BIN) prints no traces, and the project's own is not built: `{BUILD}`")
+    print(f"nb-trace: {c.path} (NB_C_BIN) prints no traces: the C side is the project's own reference", file=sys.stderr)
+    return reference
+
+
 def c_trace(args: Sequence[str], pixel: tuple[int, int], options: argparse.Namespace) -> dict[Any, Any]:
     """The trace that the C reference prints, {(place, name): values}.
 
@@ -169,7 +187,7 @@ def c_trace(args: Sequence[str], pixel: tuple[int, int], options: argparse.Names
     """
     from nanobrag_torch.parity.trace_compare import parse_trace
 
-    c = find_c_program(options.c_bin)
+    c = tracing_program(options.c_bin)
     slow, fast = (str(index) for index in pixel)
     words = [
         *without(args, OURS_ONLY),
@@ -183,8 +201,6 @@ def c_trace(args: Sequence[str], pixel: tuple[int, int], options: argparse.Names
         slow,
         "-noprogress",
     ]
-    if not c.is_reference:
-        raise ParityError(f"{c.path} prints no traces; leave out --c-bin to use the project's own C reference")
     with tempfile.TemporaryDirectory(prefix="nb-trace-") as name:
         command = [str(c.path), *words, *(["-trace_all"] if options.all else [])]
         done = run(command, Path(name), limit=options.time_limit)

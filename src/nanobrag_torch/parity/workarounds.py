@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import ParityError
-from nanobrag_torch.parity.words import FLOAT_FILE, Use, line, uses
+from nanobrag_torch.parity.words import Use, line, uses
 from nanobrag_torch.settling.steps import layer_steps, phi_steps
 
 NUDGE_DEG = 1e-9
@@ -58,9 +58,9 @@ def for_original(args: Sequence[str], config: Config) -> OriginalLine:
     parts = _twotheta_after_its_axis(parts, config, out)
     out.words = line(parts) + _phi_words(config, out)
     _note_doubts(parts, config, out)
-    if any(use.name == "-curved_det" for use in parts):
-        out.changes.append("D06: -curved_det has another argument behind it, or it would not be seen")
-    out.words += ["-floatfile", FLOAT_FILE]
+    if out.words and uses(out.words)[-1].name == "-curved_det":
+        out.changes.append("D06: -noprogress put behind -curved_det, which is not seen as the last word")
+        out.words.append("-noprogress")
     return out
 
 
