@@ -1,4 +1,4 @@
-"""Everything beside a program with the original's defects, into reports/original.md: `python scripts/original_table.py`.
+"""Everything beside a program with the original's defects: `python scripts/original_table.py` > reports/original.md.
 
 The case table, random lines and the acceptance suite, each disagreement with the number of its deviation. The program
 is the one that NB_C_BIN names, else the stand-in that `make -C golden_suite_generator` builds.
