@@ -1,4 +1,4 @@
-"""Everything beside a program with the original's defects: `python scripts/original_table.py` > reports/original.md.
+"""Everything beside a program with the original's defects, into reports/original.md.
 
 The case table, random lines and the acceptance suite, each disagreement with the number of its deviation. The program
 is the one that NB_C_BIN names, else the stand-in that `make -C golden_suite_generator` builds.
@@ -33,15 +33,12 @@ def details(results: list[Result]) -> list[str]:
     for result in results:
         for text in result.explained:
             numbers.setdefault(text.split(":")[0], []).append(result.id)
-    lines = [
-        f"| {n} | {len(ids)} | {', '.join(ids[:4])}{' ...' if len(ids) > 4 else ''} |"
-        for n, ids in sorted(numbers.items())
-    ]
+    lines = []
+    for n, ids in sorted(numbers.items()):
+        lines.append(f"| {n} | {len(ids)} | {', '.join(ids[:4])}{' ...' if len(ids) > 4 else ''} |")
     worked = Counter(change.split(":")[0] for result in results for change in result.changes)
-    lines += [
-        "",
-        "Work-arounds in use: " + ", ".join(f"{n} in {count} lines" for n, count in sorted(worked.items())) + ".",
-    ]
+    counts = ", ".join(f"{n} in {count} lines" for n, count in sorted(worked.items()))
+    lines += ["", f"Work-arounds in use: {counts}."]
     failed = [f"- **{r.id}**: {r.problems[0]}" for r in results if r.failed]
     return lines + ([""] + failed if failed else [])
 

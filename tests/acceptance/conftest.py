@@ -80,6 +80,8 @@ def draw(c_program: CProgram, tmp_path: Path) -> Draw:
         content = {n: c.encode() if isinstance(c, str) else c for n, c in (files or {}).items()}
         result = try_line(Line("acceptance", words, content), c_program, folder)
         assert not result.failed, "\n".join([line, *result.problems])
+        if result.status == (9, 0) and result.explained:
+            pytest.skip(f"nothing to compare with: {result.explained[0]}")
         assert result.status == (0, 0), (folder / "py.stderr").read_text()
         return replace(_drawn(folder, words), explained=tuple(result.explained))
 

@@ -167,6 +167,11 @@ class _Ran:
 
 def _explain(line: Line, c: CProgram, folder: Path, theirs: _Ran, ours: _Ran, result: Result) -> None:
     """Moves what deviations account for from the problems to the explanations, after showing that they do."""
+
+    def agrees(args: Sequence[str]) -> bool:
+        with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
+            return not try_line(replace(line, args=tuple(args)), c, Path(name)).problems
+
     withheld = [text for text in result.changes if text.startswith(("D07", "D08"))]
     if withheld:
         rest = [text for text in result.problems if "pixel oversample steps" not in text]
@@ -176,12 +181,10 @@ def _explain(line: Line, c: CProgram, folder: Path, theirs: _Ran, ours: _Ran, re
         found = result.explained
     elif theirs.status != ours.status:
         found = refusal_explained(theirs.status, ours.status, theirs.errors, ours.errors)
+        extensions = frozenset({"-source_weights", "-pix0_override_mm"})
+        if found and theirs.status == REFUSED and not agrees(without(line.args, extensions)):
+            found = []
     else:
-
-        def agrees(args: Sequence[str]) -> bool:
-            with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
-                return not try_line(replace(line, args=tuple(args)), c, Path(name)).problems
-
         found = explanation(line.args, theirs.original.doubts, result.off, folder / "py", agrees)
     if found:
         result.explained = list(dict.fromkeys([*result.explained, *found]))

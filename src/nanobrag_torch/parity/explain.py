@@ -46,7 +46,7 @@ def refusal_explained(
     if c_status == refused and "no such flag" in c_errors:
         flag = c_errors.split(":")[0]
         number = {"-source_weights": "D34", "-pix0_override_mm": "D05"}.get(flag, "section F")
-        return [f"{number}: {flag} is an extension that no original has; the line was not compared"]
+        return [f"{number}: {flag} is an extension that no original has; without it both agree"]
     if py_status == refused and c_status != refused:
         said = py_errors.strip().splitlines()[-1] if py_errors.strip() else ""
         for words, number, why in _REFUSALS:
