@@ -19,7 +19,7 @@ from nanobrag_torch.geometry.rotation import rotate_xyz
 from nanobrag_torch.geometry.vectors import dot
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.problem import LatticeProblem
-from nanobrag_torch.kernels.reference import reflection
+from nanobrag_torch.kernels.reference import Reflection, reflection
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.numerics import sincg
 from nanobrag_torch.physics.accumulate import Cached, SubPixel, Term, accumulate, sub_pixels, term, term_factor
@@ -27,6 +27,13 @@ from nanobrag_torch.physics.background import background_intensity
 from nanobrag_torch.pipeline.render import Way, orientation_sum, pixel_scene, scaled
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, METRES_PER_ANGSTROM, degrees_from_radians
 
+RUNNING = ("I_orientations", "term_factor", "I_running")
+"""Of a term: its sum over phi steps and domains, the factors that go with it, the pixel's sum so far, both applied."""
+OWN = frozenset(
+    {*RUNNING, "in_table", "I_background", "I_normalised", "F_cell_lookups", "F_cell_outside_table", "F_cell_zero"}
+    | {"F_cell_mean", "F_cell_bounds"}
+)
+"""Names that the C reference does not print."""
 PLAIN = Way(backend="reference")
 
 
@@ -76,7 +83,8 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0,
 
 def _tap(place: str, name: str, value: Tensor | float, spec: str) -> Tap:
     values = value.reshape(-1).tolist() if isinstance(value, Tensor) else [float(value)]
-    return Tap(place, name, tuple(float(v) for v in values), spec)
+    # Adding 0 makes 0 of -0.
+    return Tap(place, name, tuple(float(v) + 0.0 for v in values), spec)
 
 
 def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -> Iterator[Tap]:
@@ -87,20 +95,25 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -
     cached = Cached.start(scene, pixel)
     walk: list[tuple[SubPixel, Term]] = []
     before = torch.zeros(1, dtype=torch.float64)
+    running: list[tuple[Tensor, Tensor, Tensor]] = []
     for at in sub_pixels(scene, pixel):
         cached = cached.seeing(at)
         for source in range(experiment.beam.sources):
             now = term(scene, at, source)
             cached = cached.polarized(now)
-            before = before + term_factor(scene, at, now) * orientation_sum(scene, now.S, PLAIN)
+            factor, orientations = term_factor(scene, at, now), orientation_sum(scene, now.S, PLAIN)
+            before = before + factor * orientations
+            running.append((orientations, factor, before))
             walk.append((at, now))
     phi = phi_angles(experiment.scan.start, experiment.scan.step, experiment.scan.steps)
-    for at, now in walk:
+    for (at, now), sums in zip(walk, running, strict=True):
         if now.source not in sources:
             continue
         index = f"{at.layer},{at.slow},{at.fast},{now.source}"
         yield from _term(scene, at, now, cached, f"term[{index}]")
         yield from _orientation(scene, now, 0, f"term[{index}]")
+        for name, value in zip(RUNNING, sums, strict=True):
+            yield _tap(f"term[{index}]", name, value, "intensity 5, 6")
         for t, angle in enumerate(phi):
             for m in range(domains if every_term else 1):
                 place = f"step[{index},{t},{m}]"
@@ -110,7 +123,38 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -
                 k = next(tap for tap in taps if tap.name == "hkl_frac").values[1]
                 yield Tap(place, "k_frac", (k,), "intensity 3")
                 yield from taps
+    yield from _amplitudes(scene, [now for _, now in walk])
     yield from _pixel(experiment, scene, pixel, cached, before, walk[-1])
+
+
+def _amplitudes(scene: PixelScene, terms: list[Term]) -> Iterator[Tap]:
+    """What all look-ups of the pixel gave together: every term, phi step and domain that is not cut by dmin."""
+    values, outside = [], 0
+    for now in terms:
+        if not bool(now.kept):
+            continue
+        for cell in scene.A:
+            found = _reflection(scene, now, cell)
+            values.append(float(found.F))
+            outside += not _in_table(scene, found)
+    count = len(values)
+    yield _tap("pixel", "F_cell_lookups", float(count), "structure_factors 3, 5")
+    yield _tap("pixel", "F_cell_outside_table", float(outside), "structure_factors 3, 5")
+    yield _tap("pixel", "F_cell_zero", float(sum(value == 0.0 for value in values)), "structure_factors 3, 5")
+    yield _tap("pixel", "F_cell_mean", math.fsum(values) / count if count else 0.0, "structure_factors 3, 5")
+    bounds = torch.tensor([min(values, default=0.0), max(values, default=0.0)], dtype=torch.float64)
+    yield _tap("pixel", "F_cell_bounds", bounds, "structure_factors 3, 5")
+
+
+def _in_table(scene: PixelScene, found: Reflection) -> bool:
+    """Whether the look-up found its node, or with interpolation all four nodes per axis, in the table."""
+    table = scene.structure_factors
+    places = found.indices if scene.interpolate else found.nearest
+    margin = 2 if scene.interpolate else 0
+    return all(
+        low + margin <= float(x) <= low + size - 1 - margin
+        for x, low, size in zip(places, table.origin, table.sizes, strict=True)
+    )
 
 
 def _setup(experiment: Experiment, index: int) -> Iterator[Tap]:
@@ -180,13 +224,17 @@ def _term(scene: PixelScene, at: SubPixel, now: Term, cached: Cached, place: str
         yield _tap(place, f"{name}_star_unrotated_per_A", axis, "crystal 6")
 
 
-def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> Iterator[Tap]:
+def _reflection(scene: PixelScene, now: Term, cell: Tensor) -> Reflection:
     table = scene.structure_factors
     problem = LatticeProblem(
         table, scene.shape, scene.reciprocal, scene.fudge, scene.interpolate, scene.radius, torch.float64
     )
+    return reflection(now.S, cell, scene.N, table.flat(), problem)
+
+
+def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> Iterator[Tap]:
     cell = scene.A[orientation]
-    found = reflection(now.S, cell, scene.N, table.flat(), problem)
+    found = _reflection(scene, now, cell)
     for name, axis in zip("abc", cell, strict=True):
         yield _tap(place, f"{name}_angstroms", axis, "crystal 9, 10")
     yield _tap(place, "hkl_frac", torch.stack(found.indices), "intensity 3")
@@ -196,6 +244,7 @@ def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> 
             yield _tap(place, f"F_latt_{name}", sincg(delta, count), "intensity 4")
     yield _tap(place, "F_latt", found.L, "intensity 4")
     yield _tap(place, "F_cell", found.F, "structure_factors 3, 5")
+    yield _tap(place, "in_table", float(_in_table(scene, found)), "structure_factors 3, 5")
     yield _tap(place, "F_latt_squared", found.L**2, "intensity 3")
     yield _tap(place, "F_cell_squared", found.F**2, "intensity 3")
     yield _tap(place, "I_contribution", found.F**2 * found.L**2, "intensity 3")
@@ -208,7 +257,10 @@ def _pixel(
     value = scaled(experiment, sums.total, sums.background)
     water, fluence = experiment.crystal.water, experiment.beam.fluence
     background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)
+    yield _tap("pixel", "I_background", background, "intensity 6")
     yield _tap("pixel", "I_before_scaling", background + terms, "intensity 6")
+    scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * fluence / experiment.steps
+    yield _tap("pixel", "I_normalised", (background + terms) * scale, "intensity 6")
     yield _tap("pixel", "r_e_meters", math.sqrt(CLASSICAL_ELECTRON_RADIUS_SQUARED), "README, Constants")
     yield _tap("pixel", "r_e_sqr", CLASSICAL_ELECTRON_RADIUS_SQUARED, "README, Constants")
     yield _tap("pixel", "fluence_photons_per_m2", fluence, "intensity 6")
