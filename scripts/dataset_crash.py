@@ -231,14 +231,16 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def run(images: int, shard: int, size: int, kills: int) -> dict[str, object]:
+def run(images: int, shard: int, size: int, kills: int, root: Path | None) -> dict[str, object]:
+    """With a folder in `root`, an undisturbed set that an earlier run left there is compared with."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+        root = root or Path(folder)
+        root.mkdir(exist_ok=True)
         description = root / "d.yaml"
         description.write_text(DESCRIPTION.format(images=images, shard=shard, size=size))
         shards = -(-images // shard)
         disk = root / "disk"
-        disk.mkdir()
+        disk.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", str(disk)], check=True)
         try:
             return _compared(description, root / "calm", disk, shards, kills) | {"images": images, "shards": shards}
@@ -282,9 +284,10 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=500)
     parser.add_argument("--size", type=int, default=48, help="pixels along an edge")
     parser.add_argument("--kills", type=int, default=21)
+    parser.add_argument("--root", type=Path, help="a folder to keep, for the undisturbed set")
     parser.add_argument("-o", default="reports/dataset_crash.json")
     said = parser.parse_args()
-    found = run(said.images, said.shard, said.size, said.kills)
+    found = run(said.images, said.shard, said.size, said.kills, said.root)
     Path(said.o).write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 

@@ -170,6 +170,9 @@ def _evaluated(seen: Sight, law: Law, threshold: float, some: Candidates) -> Spo
     partiality = _partiality(seen, rule, image, hkl, weights)
     kept = np.flatnonzero(partiality >= threshold)
     image, hkl, weights = image[kept], hkl[kept], weights[kept]
+    # Between two phi steps, nothing of a spot may be drawn though the rotation takes it in.
+    none = np.flatnonzero(weights.reshape(len(image), -1).max(1) <= 0)
+    weights[none, j[kept][none], q[kept][none]] = 1.0
     shift = _on_sphere(law, rule.take(kept), epsilon[kept], n[kept], reciprocal[kept], seen.N[image])
     fast, slow, panel = _centroids(seen, image, s[kept] - epsilon[kept][..., None] * shift, weights)
     phi, delpsi, ray = _predicted(seen, image, hkl)

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,8 @@ CONNECT_S = 20
 """How long a scheduler may be silent before it counts as lost."""
 WATCH_S = 1.0
 LOGS = ("distributed", *(f"distributed.{x}" for x in ("client", "scheduler", "worker", "nanny", "core", "utils")))
+REPLACE_S = 15.0
+"""How long a worker may be away, as it is while it starts again, before another takes its place."""
 STARTS = 5
 """Attempts to start a cluster."""
 _AGAIN = "start the same command again: what was finished is kept"
@@ -33,15 +36,16 @@ def map_on_cluster(
     task: Callable[[Item], Result], items: Iterable[Item], where: Where
 ) -> Iterator[tuple[Item, Result]]:
     """`map` with workers; see there."""
-    with _quiet(), _client(where) as client:
-        yield from _Flow(client, task, where).run(iter(items))
+    with _quiet(), _client(where) as (client, cluster):
+        yield from _Flow(client, cluster, task, where).run(iter(items))
 
 
 class _Flow:
     """Tasks on their way: handed out while there is room, collected as they are done."""
 
-    def __init__(self, client: Client, task: Callable[[Any], Any], where: Where) -> None:
-        self.client, self.task, self.where = client, task, where
+    def __init__(self, client: Client, cluster: Any, task: Callable[[Any], Any], where: Where) -> None:
+        self.client, self.cluster, self.task, self.where = client, cluster, task, where
+        self.full_s = self.looked_s = time.monotonic()
         self.room = where.ahead * max(where.workers, where.cards, 1)
         self.pending: dict[Any, Any] = {}
         self.losses: dict[int, int] = {}
@@ -67,6 +71,7 @@ class _Flow:
                     item = self.pending.pop(future)
                     yield from self._collect(future, item)
                 self._hand_out(items)
+                self._replace_workers()
         finally:
             for future in self.pending:
                 future.release()
@@ -109,10 +114,31 @@ class _Flow:
         yield item, result
 
     def _check_alive(self) -> None:
+        self._replace_workers()
         if self.client.status not in ("running", "connecting"):
             raise self._lost()
         if any(future.status in ("cancelled", "lost") for future in self.pending):
             raise self._lost()
+
+    def _replace_workers(self) -> None:
+        """Start others for workers of our own that are gone for good: a process lost while it starts is given up."""
+        wanted = self.where.cards or self.where.workers
+        if self.cluster is None or self.where.queue is not None:
+            return
+        now = time.monotonic()
+        if now - self.looked_s < WATCH_S:
+            return
+        self.looked_s = now
+        alive = {info["name"] for info in self.client.scheduler_info(n_workers=-1)["workers"].values()}
+        if len(alive) >= wanted:
+            self.full_s = now
+        elif now - self.full_s > REPLACE_S:
+            self.full_s = now
+            self.cluster.scale(len(alive))
+            time.sleep(WATCH_S)
+            if self.where.cards:
+                self.cluster.worker_spec.update(_card_workers(self.where))
+            self.cluster.scale(wanted)
 
     def _lost(self) -> WorkersLost:
         at = f" at {self.where.scheduler}" if self.where.scheduler else ""
@@ -120,8 +146,8 @@ class _Flow:
 
 
 @contextmanager
-def _client(where: Where) -> Iterator[Client]:
-    """A client of the place, which is taken down behind it unless it was there before."""
+def _client(where: Where) -> Iterator[tuple[Client, Any]]:
+    """A client of the place and its cluster, taken down behind it; `None` for a scheduler that was there before."""
     try:
         import dask
         import distributed
@@ -136,15 +162,13 @@ def _client(where: Where) -> Iterator[Client]:
         "distributed.worker.memory.spill": False,
     }
     with dask.config.set(settings), ExitStack() as stack:
-        if where.scheduler is None:
-            address: Any = stack.enter_context(_cluster(where))
-        else:
-            address = where.scheduler
+        cluster = None if where.scheduler is not None else stack.enter_context(_cluster(where))
+        address = where.scheduler or cluster
         try:
             client = _untyped(distributed, "Client")(address, timeout=CONNECT_S)
         except (OSError, ValueError) as error:
             raise InputError("scheduler", f"{address} does not answer", "start it, or give another address") from error
-        yield stack.enter_context(client)
+        yield stack.enter_context(client), cluster
 
 
 @contextmanager
