@@ -60,7 +60,7 @@ SCENE = [
     "-noprogress",
 ]  # noqa: SIM905
 PROGRAM = [sys.executable, "-P", "-m", "nanobrag_torch"]
-MOST_S = 240
+MOST_S = 1800
 
 
 def pieces() -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
@@ -330,10 +330,10 @@ TOGETHER: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def run(parts: list[str]) -> None:
+def run(parts: list[str], backwards: bool) -> None:
     """Do what is not done."""
     DONE.mkdir(parents=True, exist_ok=True)
-    for part, name, work in pieces():
+    for part, name, work in reversed(list(pieces())) if backwards else pieces():
         place = DONE / f"{part}-{name.replace(' ', '_')}.json"
         if place.exists() or (parts and part not in parts):
             continue
@@ -405,13 +405,14 @@ def table() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=tuple(TITLES), default=[], help="only these")
+    parser.add_argument("--backwards", action="store_true", help="the last piece first, beside another run")
     parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--again", action="store_true", help="forget what is done")
     said = parser.parse_args()
     if said.again:
         shutil.rmtree(DONE, ignore_errors=True)
     if not said.table:
-        run(said.parts)
+        run(said.parts, said.backwards)
     table()
 
 

@@ -29,9 +29,9 @@ BUILD = ROOT / "build" / "sanitized"
 SOURCE = ROOT / "src" / "nanobrag_torch" / "kernels" / "csrc"
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
 LIBRARIES = ("nanobrag_kernels", "nanobrag_noise")
-VARIANTS = 10
+VARIANTS = 25
 """Scenes that are made of one command line: other pixels, precisions, instructions, sizes, gradients."""
-PIXELS = 24
+PIXELS = 12
 LEVELS = (1, 3, 4)
 
 
