@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,13 @@ def _run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
 def test_every_module_has_a_level():
     unknown = {name.split(".")[0] for name, _ in modules()} - set(LEVEL) - FREE
     assert unknown == set()
+
+
+def test_the_page_on_architecture_says_the_same():
+    """A new package needs a row in docs/architecture.md."""
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [(int(number), name) for number, name in re.findall(r"^\| (\d+) \| `(\w+)` \| .+ \|$", page, re.MULTILINE)]
+    assert sorted(rows) == sorted((level, name) for name, level in LEVEL.items())
 
 
 def test_imports_go_down():
