@@ -214,3 +214,22 @@ def test_a_seed_is_shared(c_program, capsys, monkeypatch):
     line = [*LINE[:at], "random", *LINE[at + 3 :]]
     assert main([*PIXEL, "--compare", "--", *line]) == 0
     assert "-misset_seed 12 added" in capsys.readouterr().err
+
+
+def test_taps_of_look_ups_running_sum_and_background(capsys):
+    line = "-cell 40 45 50 -N 4 -default_F 100 -detpixels 8 -pixel 1 -distance 60 -oversample 2 -water 10 -fluence 1e24"
+    assert main(["--pixel", "2", "3", "--all", "--json", "--", *line.split()]) == 0
+    taps = json.loads(capsys.readouterr().out)["taps"]
+    values = {(tap["place"], tap["name"]): tap["values"] for tap in taps}
+    pixel = {name: v for (place, name), v in values.items() if place == "pixel"}
+    assert pixel["F_cell_lookups"] == [4.0]
+    assert pixel["F_cell_outside_table"] == [4.0]
+    assert pixel["F_cell_zero"] == [0.0]
+    assert pixel["F_cell_bounds"] == [100.0, 100.0]
+    steps = [v[0] for (place, name), v in values.items() if place.startswith("step") and name == "I_contribution"]
+    running = [v[0] for (_, name), v in values.items() if name == "I_running"]
+    assert running[-1] == pytest.approx(sum(steps), rel=1e-12)
+    assert pixel["I_before_scaling"][0] == pytest.approx(pixel["I_background"][0] + running[-1], rel=1e-12)
+    factors = pixel["omega_pixel"][0] * pixel["polar"][0] * pixel["capture_fraction"][0]
+    assert pixel["I_pixel_final"][0] == pytest.approx(pixel["I_normalised"][0] * factors, rel=1e-12)
+    assert not any(str(v) == "-0.0" for tap in taps for v in tap["values"])
