@@ -51,7 +51,7 @@ def acceptance(c: CProgram) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fuzz", type=int, default=500)
+    parser.add_argument("--fuzz", type=int, default=120)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-acceptance", action="store_true")
     given = parser.parse_args()
