@@ -2,17 +2,25 @@
 
 from nanobrag_torch.models.quantities import QUANTITIES, Quantity
 from nanobrag_torch.refine.fit import Fit, Observation, fit
+from nanobrag_torch.refine.likelihood import Noise
 from nanobrag_torch.refine.losses import correlation, gaussian, poisson
 from nanobrag_torch.refine.parameters import Parameters
+from nanobrag_torch.refine.scoring import Constraints, Estimate, Refined, Shot, refine_shots
 
 __all__ = [
     "QUANTITIES",
+    "Constraints",
+    "Estimate",
     "Fit",
+    "Noise",
     "Observation",
     "Parameters",
     "Quantity",
+    "Refined",
+    "Shot",
     "correlation",
     "fit",
     "gaussian",
     "poisson",
+    "refine_shots",
 ]

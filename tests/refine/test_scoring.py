@@ -1,0 +1,179 @@
+"""The likelihood held to autograd and sampling, the blocks to dense algebra, the refinement to what made the data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nanobrag_torch import (
+    BeamConfig,
+    Config,
+    CrystalConfig,
+    DetectorConfig,
+    Experiment,
+    SamplingConfig,
+    Simulator,
+    settle,
+)
+from nanobrag_torch.errors import InputError, NanobragWarning
+from nanobrag_torch.refine import Constraints, Noise, Observation, Shot, refine_shots
+from nanobrag_torch.refine.likelihood import planes, scored
+from nanobrag_torch.refine.normal import assemble, covariances, solve
+from nanobrag_torch.units import radians_from_degrees
+
+
+def rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("noise", [Noise(), Noise(2.5, 4.0), Noise(1.7, 0.3, 2.0)])
+def test_score_is_the_derivative_of_the_loss(noise: Noise) -> None:
+    mean = (10.0 * torch.rand(200, generator=rng(1), dtype=torch.float64) + 0.1).requires_grad_()
+    seen = noise.gain * torch.poisson(mean.detach(), generator=rng(2)) - 0.2 * noise.readout
+    seen[::17] += 60.0 * noise.gain
+    found = scored(mean, seen, noise)
+    (expected,) = torch.autograd.grad(found.loss, mean)
+    torch.testing.assert_close(found.score, expected)
+
+
+def test_loss_is_half_the_deviance() -> None:
+    mean, seen = 3.0, 5
+    logarithm = seen * math.log(mean) - mean - (seen * math.log(seen) - seen)
+    found = scored(torch.tensor([mean], dtype=torch.float64), torch.tensor([seen]), Noise())
+    assert float(found.loss) == pytest.approx(-logarithm)
+    assert not torch.isfinite(scored(torch.tensor([-1.0]), torch.tensor([seen]), Noise()).loss)
+
+
+@pytest.mark.parametrize("noise", [Noise(), Noise(2.0, 3.0)])
+def test_score_has_no_mean_and_the_information_as_variance(noise: Noise) -> None:
+    mean = torch.full((200_000,), 1.5, dtype=torch.float64)
+    seen = noise.gain * torch.poisson(mean, generator=rng(3))
+    seen += noise.readout * torch.randn(len(seen), generator=rng(4), dtype=torch.float64)
+    found = scored(mean, seen, noise)
+    information = float(found.information[0])
+    assert abs(float(found.score.mean())) < 4.0 * math.sqrt(information / len(mean))
+    assert float(found.score.var()) == pytest.approx(information, rel=0.02)
+
+
+def test_wild_pixels_pull_no_more_than_the_threshold() -> None:
+    mean = torch.full((2,), 4.0, dtype=torch.float64)
+    near, far = scored(mean, torch.tensor([100.0, 10_000.0]), Noise(zinger=3.0)).residual
+    weight = scored(mean, torch.tensor([100.0, 10_000.0]), Noise(zinger=3.0)).information * 4.0
+    torch.testing.assert_close(weight, 3.0 / torch.stack([near, far]))
+
+
+def test_blocks_give_the_dense_step_and_covariance() -> None:
+    shared, own, regions, count = 3, 2, 4, 60
+    normals, dense = [], torch.zeros(0, 0, dtype=torch.float64)
+    labels = torch.arange(count) % regions
+    shots = 3
+    size = shared + shots * (own + 3 * regions)
+    matrix, gradient = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    for shot in range(shots):
+        jacobian, design = (torch.randn(count, n, generator=rng(10 * n + shot), dtype=torch.float64) for n in (5, 3))
+        score = torch.randn(count, generator=rng(shot), dtype=torch.float64)
+        weight = 0.5 + torch.rand(count, generator=rng(shot + 50), dtype=torch.float64)
+        normals.append(assemble(jacobian, score, weight, design, labels))
+        wide = torch.zeros(count, size, dtype=torch.float64)
+        at = shared + shot * (own + 3 * regions)
+        wide[:, :shared], wide[:, at : at + own] = jacobian[:, :shared], jacobian[:, shared:]
+        for pixel in range(count):
+            begin = at + own + 3 * int(labels[pixel])
+            wide[pixel, begin : begin + 3] = design[pixel]
+        matrix, gradient = matrix + wide.T @ (weight[:, None] * wide), gradient + wide.T @ score
+    step = solve(normals, shared, 0.0)
+    parts = [step.shared]
+    for mine, moved in zip(step.own, step.planes, strict=True):
+        parts += [mine, moved.reshape(-1)]
+    dense = -torch.linalg.solve(matrix, gradient)
+    torch.testing.assert_close(torch.cat(parts), dense)
+    assert step.promised == pytest.approx(-0.5 * float(gradient @ dense))
+    inverse = torch.linalg.inv(matrix)
+    for shot, found in enumerate(covariances(normals, shared)):
+        at = shared + shot * (own + 3 * regions)
+        chosen = [*range(shared), *range(at, at + own)]
+        torch.testing.assert_close(found, inverse[chosen][:, chosen])
+
+
+def scene(misset: tuple[float, float, float], distance: float = 60.0) -> Experiment:
+    return settle(
+        Config(
+            crystal=CrystalConfig(
+                cell_a=40.0, cell_b=40.0, cell_c=50.0, Na=6, Nb=6, Nc=6, default_F=100.0, misset_deg=misset
+            ),
+            beam=BeamConfig(wavelength_A=1.0, fluence=3e26),
+            detector=DetectorConfig(distance_mm=distance, pixels_f=48, pixels_s=48, pixel_mm=1.3),
+            sampling=SamplingConfig(oversample=1),
+        )
+    )
+
+
+def shot(true: Experiment, begun: Experiment, seed: int) -> Shot:
+    slope = torch.linspace(0.5, 1.5, 48, dtype=torch.float64)
+    seen = Observation.of(torch.poisson(Simulator(true).run().array + slope, generator=rng(seed)))
+    return Shot(begun, seen, seen.pixels[:, 1] // 24)
+
+
+TRUE = (20.3, -10.4, 5.2)
+ANGLES = torch.tensor([radians_from_degrees(x) for x in TRUE], dtype=torch.float64)
+
+
+def test_shots_of_one_camera_give_it_back_with_its_uncertainty() -> None:
+    others = ((20.3, -10.4, 5.2), (50.1, 30.3, -15.2))
+    shots = [shot(scene(m), scene((m[0] + 0.1, m[1], m[2] - 0.1), 60.1), i) for i, m in enumerate(others)]
+    constraints = Constraints(tied=[[("cell_lengths", 0), ("cell_lengths", 1)]], fixed=[("cell_lengths", 2)])
+    done = refine_shots(shots, ["distance", "cell_lengths"], ["misset"], constraints=constraints)
+    assert done.converged
+    assert 0.8 < done.chi_square < 1.3
+    first, second = done.shots
+    torch.testing.assert_close(first.values[:4], second.values[:4])
+    assert first.columns[0] == ("distance", 0)
+    assert first.columns[4] == ("misset", 0)
+    assert float(first.values[1]) == pytest.approx(float(first.values[2]))
+    assert float(first.values[3]) == 50.0
+    assert float(first.sigma[3]) == 0.0
+    truth = torch.cat([torch.tensor([0.06, 40.0, 40.0, 50.0], dtype=torch.float64), ANGLES])
+    free = first.sigma > 0.0
+    assert ((first.values - truth)[free].abs() / first.sigma[free]).max() < 4.0
+    # The background rises from 0.5 to 1.5 along the rows of both regions.
+    torch.testing.assert_close(
+        first.planes, torch.tensor([[1.0, 0.0, 0.5]] * 2, dtype=torch.float64), atol=0.15, rtol=0
+    )
+
+
+def test_a_restraint_enters_value_and_uncertainty() -> None:
+    seen = shot(scene(TRUE), scene(TRUE), 5)
+    free = refine_shots([seen], ["distance"]).shots[0]
+    width = float(free.sigma)
+    mean = float(free.values) + 2.0 * width
+    held = refine_shots([seen], ["distance"], constraints=Constraints(restraints={"distance": (mean, width)})).shots[0]
+    assert float(held.sigma) == pytest.approx(width / math.sqrt(2.0), rel=0.02)
+    assert float(held.values) == pytest.approx((float(free.values) + mean) / 2.0, abs=0.1 * width)
+
+
+def test_what_nothing_determines_is_named() -> None:
+    with pytest.warns(NanobragWarning, match=r"phi\[0\]"):
+        refine_shots([shot(scene(TRUE), scene(TRUE), 6)], ["misset", "phi"], steps=5)
+
+
+def test_refusals() -> None:
+    one = shot(scene(TRUE), scene(TRUE), 7)
+    with pytest.raises(InputError, match="name each once"):
+        refine_shots([one], ["misset"], ["misset"])
+    with pytest.raises(InputError, match="not refined"):
+        refine_shots([one], ["misset"], constraints=Constraints(fixed=[("distance", 0)]))
+    tied = Constraints(tied=[[("distance", 0), ("misset", 0)]])
+    with pytest.raises(InputError, match="one per shot"):
+        refine_shots([one], ["distance"], ["misset"], constraints=tied)
+    for wrong in ({"gain": 0.0}, {"readout": -1.0}, {"zinger": 0.0}):
+        with pytest.raises(InputError):
+            Noise(**wrong)
+
+
+def test_planes_are_centred() -> None:
+    where = torch.tensor([[0, s, f] for s in (4, 5, 6) for f in (10, 12)])
+    design = planes(where, torch.zeros(6, dtype=torch.int64))
+    assert design.abs().max() == 1.0
+    assert design[:, 1:].sum(0).abs().max() == 0.0
