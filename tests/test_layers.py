@@ -17,12 +17,12 @@ import nanobrag_torch
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
     ("errors", "units", "numerics", "legacy_random", "native", "text", "guard", "memory", "moved"),
-    ("config", "geometry", "kernels", "materials", "engine"),
+    ("config", "geometry", "kernels", "materials", "engine", "random"),
     ("models", "physics", "io"),
     ("pipeline",),
     ("spots",),
     ("settling", "refine"),
-    ("cli",),
+    ("cli", "detector"),
     ("parity", "view", "dataset"),
     ("hostile",),
 )
@@ -43,6 +43,8 @@ TORCH_FREE = (
     "config",
     "io",
     "spots",
+    "detector",
+    "random",
     "settling.checks",
     "settling.inputs",
     "cli.parse",

@@ -39,7 +39,9 @@ class NoiseImage(NamedTuple):
     overloads: int
 
 
-class _State(ctypes.Structure):
+class LegacyState(ctypes.Structure):
+    """The generator's state as csrc/legacy_noise.c takes and gives it."""
+
     _fields_ = [
         ("table", ctypes.c_int64 * TABLE_SIZE),
         ("last", ctypes.c_int64),
@@ -47,6 +49,18 @@ class _State(ctypes.Structure):
         ("has_spare", ctypes.c_int32),
         ("spare", ctypes.c_float),
     ]
+
+    @classmethod
+    def of(cls, generator: LegacyRandom, stream: Stream) -> LegacyState:
+        """The state of a generator and of one stream."""
+        table = (ctypes.c_int64 * TABLE_SIZE)(*generator.table)
+        return cls(table, generator.last, stream.state, generator.spare is not None, generator.spare or 0.0)
+
+    def give_back(self, generator: LegacyRandom, stream: Stream) -> None:
+        """Bring both to this state."""
+        generator.table[:] = self.table
+        generator.last, stream.state = self.last, self.stream
+        generator.spare = self.spare if self.has_spare else None
 
 
 Draw = Callable[[Floats, Region, float, LegacyRandom, Stream], NoiseImage]
@@ -97,13 +111,7 @@ def draw_natively(image: Floats, window: Region, adc: float, generator: LegacyRa
     library = native.load("nanobrag_noise")
     if library is None:
         raise RuntimeError(native.why_missing("nanobrag_noise"))
-    state = _State(
-        (ctypes.c_int64 * TABLE_SIZE)(*generator.table),
-        generator.last,
-        stream.state,
-        generator.spare is not None,
-        generator.spare or 0.0,
-    )
+    state = LegacyState.of(generator, stream)
     counts = np.zeros(image.shape, dtype=np.uint16)
     photons, overloads = ctypes.c_double(), ctypes.c_int64()
     library.nanobrag_noise_image(
@@ -116,9 +124,7 @@ def draw_natively(image: Floats, window: Region, adc: float, generator: LegacyRa
         ctypes.byref(photons),
         ctypes.byref(overloads),
     )
-    generator.table[:] = state.table
-    generator.last, stream.state = state.last, state.stream
-    generator.spare = state.spare if state.has_spare else None
+    state.give_back(generator, stream)
     return NoiseImage(counts, photons.value, overloads.value)
 
 

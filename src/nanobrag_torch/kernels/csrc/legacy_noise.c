@@ -1,4 +1,4 @@
-/* Poisson noise of a float image with the legacy generator (specs: rng 1, 5, 6, 7; io_formats 5).
+/* Noise of a float image with the legacy generator (specs: rng 1, 5, 6, 7; io_formats 5; noisify 3, 4).
  *
  * Every statement keeps the precision of the specification: a float is rounded to single precision where it is
  * stored, library functions run in double, and nothing is fused (compiled with -ffp-contract=off). The state
@@ -155,4 +155,46 @@ void nanobrag_noise_image(const float *image, int64_t pixels_f, int64_t x0, int6
     *state = local;
     *photons = total;
     *overloads = over;
+}
+
+/* A Gaussian deviate of another stream, which shares everything but its state (specs: noisify 4). */
+static float gaussian_of(noise_state *s, int64_t *stream)
+{
+    int64_t own = s->stream;
+    s->stream = *stream;
+    float deviate = gaussian(s);
+    *stream = s->stream;
+    s->stream = own;
+    return deviate;
+}
+
+/* Counted photons of expected ones, [count], with flicker and calibration noise first (specs: noisify 3, step 4). */
+void nanobrag_noisify_photons(const float *expected, int64_t count, double flicker, double calibration, float *photons,
+                              noise_state *state, int64_t *calibration_stream)
+{
+    noise_state local = *state;
+    rejection constants = {.mean = -1.0f};
+    for (int64_t i = 0; i < count; i++) {
+        double q = expected[i];
+        if (flicker > 0.0)
+            q *= 1.0 + flicker * (double)gaussian(&local);
+        if (calibration > 0.0)
+            q *= 1.0 + calibration * (double)gaussian_of(&local, calibration_stream);
+        photons[i] = poisson(&local, (float)q, &constants);
+    }
+    *state = local;
+}
+
+/* Stored values of counted photons, [count], before they are cut to whole numbers of `bits` (step 6). */
+void nanobrag_noisify_readout(const float *photons, int64_t count, double gain, double adc, double readout,
+                              double *values, noise_state *state)
+{
+    noise_state local = *state;
+    for (int64_t i = 0; i < count; i++) {
+        double a = photons[i] * gain + adc;
+        if (readout > 0.0)
+            a += readout * (double)gaussian(&local);
+        values[i] = a;
+    }
+    *state = local;
 }
