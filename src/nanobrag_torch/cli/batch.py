@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nanobrag_torch import engine
 from nanobrag_torch.cli.outputs import output_names
 from nanobrag_torch.cli.parse import find_flag, parse_line
 from nanobrag_torch.cli.running import complain
@@ -63,15 +64,15 @@ def run_batch(words: Sequence[str], run: Run) -> int:
         raise FileFormatError(name, "", "holds no command line")
     files = FileRegistry()
     files.reads(name, "-batch")
-    done = []
-    for job in found:
-        shown = shlex.join(job.words)
-        print(f"batch line {job.line}: {shown}", flush=True)
+
+    def one(job: Job) -> Done:
+        print(f"batch line {job.line}: {shlex.join(job.words)}", flush=True)
         began = time.perf_counter()
-        status = _status(name, job, common, files, run)
-        done.append(Done(job, status, time.perf_counter() - began))
-        print(f"batch line {job.line}: status {status}, {done[-1].seconds:.2f} s", flush=True)
-    return _report(name, done)
+        ended = Done(job, _status(name, job, common, files, run), time.perf_counter() - began)
+        print(f"batch line {job.line}: status {ended.status}, {ended.seconds:.2f} s", flush=True)
+        return ended
+
+    return _report(name, [done for _, done in engine.map(one, found)])
 
 
 def batch_words(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanobrag_torch import __version__
+from nanobrag_torch import __version__, engine
 from nanobrag_torch.cli.frames import Plan, check_series, said_of
 from nanobrag_torch.cli.parse import Parsed
 from nanobrag_torch.cli.running import (
@@ -135,11 +135,11 @@ def _draw(plan: Plan, record: Record, missing: list[int], inputs: Inputs, say: S
     done = plan.frames - sum(frame != MASTER for frame in missing)
     if done:
         say(f"{done} of {plan.frames} frames are there already")
-    for frame in missing:
-        if frame == MASTER:
-            continue
+    frames = [frame for frame in missing if frame != MASTER]
+    drawn = engine.map(lambda frame: _draw_frame(plan, record, frame, experiment, say), frames)
+    for _ in frames:
         with _keeping(done, plan):
-            say(_draw_frame(plan, record, frame, experiment, say))
+            say(next(drawn)[1])
         sys.stdout.flush()
         done += 1
     if MASTER in missing:
