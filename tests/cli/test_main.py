@@ -266,13 +266,14 @@ def test_ways_to_compute_arrive(run: Any) -> None:
 
     before = torch.get_num_threads()
     run.monkeypatch.setattr("nanobrag_torch.pipeline.simulator.Simulator", Spied)
-    run.small("-threads 1 -device cpu -dtype float32 -memory 300")
+    run.small("-threads 1 -device cpu -dtype float32 -memory 300 -tolerance 0.5")
     assert seen == {
         "threads": 1,
         "physics": "nanobragg",
         "device": "cpu",
         "dtype": "float32",
         "memory": 300_000_000,
+        "tolerance": 0.5,
     }
     assert torch.get_num_threads() == before
 
