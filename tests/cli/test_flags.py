@@ -89,7 +89,7 @@ CONTEXT = {
     "-frames": "-osc 2 -floatfile f.bin",
     "-printout_pixel": "-detpixels_f 101 -detpixels_s 201 -roi 100 100 200 200",
     "-noprogress": "-progress",
-    "-tolerance": "-fluence 1e23",
+    "-tolerance": "-fluence 1e21",
 }
 """Words before a flag that make its effect possible."""
 
