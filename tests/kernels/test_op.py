@@ -51,13 +51,15 @@ def test_gradcheck_exactly_at_lattice_points(lattice_case, count):
 def test_gradcheck_of_the_pixel_sum(make_scene, background):
     leaves, where = scene_arguments(make_scene(background=background))
     A, lattice, table = leaves[2:]
+    limits = leaves[0][-2:].detach()  # what may be left out is not differentiated
+    numbers = leaves[0][:-2].detach().clone().requires_grad_()
 
-    def sums(geometry, sources):
-        geometry = torch.cat([geometry[:-2], geometry[-2:].detach()])  # the limits are not differentiated
+    def sums(numbers, sources):
+        geometry = torch.cat([numbers, limits])
         total, background, _ = op.pixel_sum(geometry, sources, A, lattice, table, *where, 1.0, False, True, False)
         return total, background
 
-    assert gradcheck(sums, leaves[:2], fast_mode=True, eps=1e-8, atol=1e-3, rtol=1e-3)
+    assert gradcheck(sums, (numbers, leaves[1]), fast_mode=True, eps=1e-8, atol=1e-3, rtol=1e-3)
 
 
 def test_gradcheck_with_the_beam_through_a_pixel_centre(make_scene):

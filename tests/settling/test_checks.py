@@ -214,7 +214,7 @@ def test_panels_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_annotation_is_understood() -> None:
     """A field whose type is new would go unchecked."""
-    known = ("Real", "float", "Vector", "int", "tuple[int", "tuple[float", "str", "bool", "object")
+    known = ("Real", "float", "Vector", "int", "tuple[int", "tuple[float", "tuple[str", "str", "bool", "object")
     known += ("StructureFactors", "np.ndarray", "tuple[OtherLattice", "tuple[Amorphous", "tuple[Incoherent")
     parts = (CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig, BackgroundConfig, PathConfig)
     for part in parts:
