@@ -22,11 +22,11 @@ from nanobrag_torch.io.mtz import read_mtz
         ("a.cif", b"1 2 3 4", "cif"),
         ("a.mmcif.gz", b"", "cif"),
         ("r1abcsf.ent", b"# a comment\n\n  data_r1abcsf\n", "cif"),
-        ("r1abcsf.ent.gz", gzip.compress(b"data_r1abcsf\n"), "cif"),
+        ("r1abcsf.ent.gz", gzip.compress(b"data_r1abcsf\n", mtime=0), "cif"),
         ("P1.hkl", b"1 2 3 4\n", "text"),
         ("P1.hkl", b"# data_ is a word here\n1 2 3 4\n", "text"),
         ("empty", b"", "text"),
-        ("torn.gz", gzip.compress(b"data_x\n" * 99999)[:20], "text"),
+        ("torn.gz", gzip.compress(b"data_x\n" * 99999, mtime=0)[:20], "text"),
     ],
 )
 def test_by_suffix_or_else_by_content(name, content, kind, tmp_path):
