@@ -1,8 +1,10 @@
 """Random numbers that belong to a pixel: a function of seed, frame, purpose and pixel, whoever asks and in what order.
 
 Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC11, 2011: Parallel random numbers: as easy as 1, 2, 3). The key is the
-seed; the counter holds the pixel (64 bits), the frame (32) and the purpose with the attempt of a rejection method. So
-noise does not depend on threads, chunks or regions. A small C library draws, or plain NumPy where it was not built.
+seed; the counter holds a block (32 bits), the frame (64), the purpose (8) and a stage (24). In stage 0 word i of block
+b belongs to pixel 4 b + i, and is the deviate of an inversion; in stage 1, 2, ... block b belongs to pixel b, as attempt
+1, 2, ... of a rejection. So noise does not depend on threads, chunks or regions. A small C library draws
+(csrc/philox_noise.c), or plain NumPy where it was not built; both give the same counts.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from nanobrag_torch.memory import processors
 Words = NDArray[np.uint32]
 Floats = NDArray[np.float64]
 
-LARGEST_INVERTED, LARGEST_MEAN, MOST_ATTEMPTS = 10.0, 1e15, 1000
+LARGEST_INVERTED, MOST_STEPS, LARGEST_MEAN, MOST_ATTEMPTS = 12.0, 80, 1e15, 1000
 _LIBRARY = "nanobrag_philox"
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _SMALL = np.cumsum(np.log(np.array([1.0, 1, 2, 3, 4, 5, 6, 7, 8, 9])))
@@ -34,18 +36,19 @@ class Purpose(IntEnum):
     CALIBRATION = 4
 
 
-def philox(seed: int, frame: int, purpose: int, pixel: ArrayLike, attempt: int = 0) -> Words:
-    """Four random words [..., 4] of each pixel [...].
+def philox(seed: int, frame: int, purpose: int, block: ArrayLike, stage: int = 0) -> Words:
+    """Four random words [..., 4] of each block [...].
 
     Args:
-        seed: any whole number, of which 64 bits count. frame: from 0, 32 bits. purpose: below 256.
-        pixel: whole numbers from 0. attempt: a further block for the same pixel.
+        seed, frame: whole numbers, of which 64 bits count. purpose: below 256. stage: below 2^24.
+        block: whole numbers from 0, below 2^32.
     """
-    at = np.asarray(pixel, dtype=np.uint64)
-    c0, c1 = at & _LOW, at >> _HALF
-    c2 = np.full_like(at, frame & 0xFFFFFFFF)
-    c3 = np.full_like(at, (purpose | attempt << 8) & 0xFFFFFFFF)
-    return philox_words(np.stack([c0, c1, c2, c3], axis=-1), (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
+    at = np.asarray(block, dtype=np.uint64)
+    counter = np.empty((*at.shape, 4), dtype=np.uint64)
+    counter[..., 0] = at
+    counter[..., 1], counter[..., 2] = frame & 0xFFFFFFFF, frame >> 32 & 0xFFFFFFFF
+    counter[..., 3] = purpose << 24 | stage
+    return philox_words(counter, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
 
 
 def philox_words(counter: NDArray[np.uint64], key: tuple[int, int]) -> Words:
@@ -59,9 +62,9 @@ def philox_words(counter: NDArray[np.uint64], key: tuple[int, int]) -> Words:
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def uniforms(seed: int, frame: int, purpose: int, pixel: ArrayLike, attempt: int = 0) -> tuple[Floats, Floats]:
+def uniforms(seed: int, frame: int, purpose: int, pixel: ArrayLike, stage: int = 1) -> tuple[Floats, Floats]:
     """Two deviates in (0, 1) of each pixel, with 53 bits each."""
-    words = philox(seed, frame, purpose, pixel, attempt).astype(np.float64)
+    words = philox(seed, frame, purpose, pixel, stage).astype(np.float64)
     high, low = np.floor(words[..., 0::2] / 32.0), np.floor(words[..., 1::2] / 64.0)
     found = (high * 67108864.0 + low + 0.5) * (1.0 / 9007199254740992.0)
     return found[..., 0], found[..., 1]
@@ -82,14 +85,14 @@ def normal(count: int, seed: int, frame: int, purpose: int, *, first: int = 0, t
 def poisson(
     means: Floats, seed: int, frame: int, purpose: int, *, first: int = 0, threads: int | None = None
 ) -> Floats:
-    """Poisson deviates [count], whole numbers, of means [count] of the pixels from `first` on.
+    """Poisson deviates, whole numbers, of means [...] of the pixels from `first` on, in their order.
 
     A mean that is not positive gives 0, one above 1e15 itself, rounded down.
     """
     expected = np.ascontiguousarray(means, dtype=np.float64)
     library = native.load(_LIBRARY)
     if library is None:
-        return poisson_in_numpy(expected, seed, frame, purpose, first)
+        return poisson_in_numpy(expected.ravel(), seed, frame, purpose, first).reshape(expected.shape)
     out = np.empty_like(expected)
     stream = _stream(first, seed, frame, purpose, threads)
     library.nanobrag_philox_poisson(_address(expected), ctypes.c_int64(expected.size), *stream, _address(out))
@@ -98,8 +101,8 @@ def poisson(
 
 def _stream(first: int, seed: int, frame: int, purpose: int, threads: int | None) -> list[object]:
     mask = 0xFFFFFFFFFFFFFFFF
-    numbers = [ctypes.c_uint64(x & mask) for x in (first, seed, frame, purpose)]
-    return [*numbers, ctypes.c_int(threads or processors())]
+    numbers = [ctypes.c_int64(first), ctypes.c_uint64(seed & mask), ctypes.c_uint64(frame & mask)]
+    return [*numbers, ctypes.c_uint32(purpose), ctypes.c_int(threads or processors())]
 
 
 def _address(array: Floats) -> ctypes.c_void_p:
@@ -107,37 +110,47 @@ def _address(array: Floats) -> ctypes.c_void_p:
 
 
 def poisson_in_numpy(means: Floats, seed: int, frame: int, purpose: int, first: int = 0) -> Floats:
-    """The twin of csrc/philox_noise.c: inversion below a mean of 10, else PTRS (Hörmann 1993)."""
-    flat = means.reshape(-1)
-    pixels = np.arange(first, first + flat.size)
-    out = np.where(flat > LARGEST_MEAN, np.floor(flat), 0.0)
-    small = (flat > 0.0) & (flat < LARGEST_INVERTED)
-    out[small] = _inverted(flat[small], uniforms(seed, frame, purpose, pixels[small])[0])
-    left = np.flatnonzero((flat >= LARGEST_INVERTED) & (flat <= LARGEST_MEAN))
-    out[left] = np.floor(flat[left])
-    for attempt in range(MOST_ATTEMPTS):
+    """The twin of csrc/philox_noise.c for means [n]: inversion below a mean of 12, else PTRS (Hörmann 1993)."""
+    pixels = np.arange(first, first + len(means))
+    words = philox(seed, frame, purpose, np.arange(first // 4, (first + len(means)) // 4 + 1)).ravel()
+    small = (means > 0.0) & (means < LARGEST_INVERTED)
+    out = _inverted(np.where(small, means, 0.0), words[first % 4 : first % 4 + len(means)])
+    out[means > LARGEST_MEAN] = np.floor(means[means > LARGEST_MEAN])
+    left = np.flatnonzero((means >= LARGEST_INVERTED) & (means <= LARGEST_MEAN))
+    out[left] = np.floor(means[left])
+    for attempt in range(1, MOST_ATTEMPTS):
         if not left.size:
             break
-        found, accepted = _attempted(flat[left], *uniforms(seed, frame, purpose, pixels[left], attempt))
+        found, accepted = _attempted(means[left], *uniforms(seed, frame, purpose, pixels[left], attempt))
         out[left[accepted]] = found[accepted]
         left = left[~accepted]
-    return out.reshape(means.shape)
+    return out
 
 
-def _inverted(means: Floats, u: Floats) -> Floats:
-    p = np.exp(-means)
-    total, count = p.copy(), np.zeros_like(means)
-    for step in range(1, 201):
-        more = (u > total) & (count == step - 1)
-        if not more.any():
+def _inverted(means: Floats, words: Words) -> Floats:
+    """The first n with P(N <= n) >= u; exp(-m) as the 64th power of a polynomial, in the order of the C code."""
+    t = means * (-1.0 / 64.0)
+    term = 1.0 + t * (1.0 / 10.0)
+    for n in range(9, 1, -1):
+        term = 1.0 + t * (1.0 / n) * term
+    term = 1.0 + t * term
+    for _ in range(6):
+        term = term * term
+    total, found = term.copy(), np.zeros_like(means)
+    deviate = (words.astype(np.float64) + 0.5) * (1.0 / 4294967296.0)
+    beyond = np.ones(len(means), dtype=bool)
+    for n in range(1, MOST_STEPS):
+        beyond &= deviate > total
+        found += beyond
+        term = term * (means * (1.0 / n))
+        total = total + term
+        if not beyond.any():
             break
-        count[more] = step
-        p = p * means / step
-        total = total + p
-    return count
+    return found
 
 
 def _attempted(means: Floats, u: Floats, v: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """One attempt of the rejection for each mean: the whole number, and whether it is accepted."""
     b = 0.931 + 2.53 * np.sqrt(means)
     a = -0.059 + 0.02483 * b
     alpha, quick = 1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2.0)

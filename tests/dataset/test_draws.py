@@ -16,25 +16,8 @@ from nanobrag_torch.dataset.distributions import (
     Uniform,
     Unsuitable,
 )
-from nanobrag_torch.dataset.draws import deviates, draw, philox
+from nanobrag_torch.dataset.draws import deviates, draw
 from nanobrag_torch.geometry.rotation import rotate_xyz
-
-
-@pytest.mark.parametrize(
-    ("counter", "key", "words"),
-    [
-        ([0] * 4, (0, 0), [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
-        ([0xFFFFFFFF] * 4, (0xFFFFFFFF,) * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            (0xA4093822, 0x299F31D0),
-            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
-        ),
-    ],
-)
-def test_the_known_answers_of_philox(counter, key, words):
-    """Of the authors' own test, kat_vectors of Random123."""
-    assert philox(np.array(counter, dtype=np.uint64), key).tolist() == words
 
 
 def test_an_image_alone_is_the_image_among_others():

@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from nanobrag_torch import native
-from nanobrag_torch.dataset import noise
-from nanobrag_torch.dataset.noise import counts, draw_in_numpy, photons
+from nanobrag_torch.dataset.noise import counts, photons
 from nanobrag_torch.dataset.population import Noise
 
 
@@ -55,15 +53,6 @@ def test_a_pixel_does_not_depend_on_the_others():
     again = photons(changed, 1, [5])
     assert (np.flatnonzero(again != whole) == 500).all()
     assert np.array_equal(photons(means[:, :300], 1, [5])[0], whole[0, :300])
-
-
-def test_numpy_draws_the_same(monkeypatch):
-    if native.load("nanobrag_counts") is None:
-        pytest.skip(native.why_missing("nanobrag_counts"))
-    means = np.concatenate([np.linspace(-1, 40, 1500), [0.0, 1e6, 3e15, 11.999999]])
-    assert np.array_equal(draw_in_numpy(means, 2**40 + 3, 77), photons(means[None], 2**40 + 3, [77])[0])
-    monkeypatch.setattr(noise.native, "load", lambda name: None)
-    assert np.array_equal(photons(means[None], 3, [2**33])[0], draw_in_numpy(means, 3, 2**33))
 
 
 def test_what_is_stored():

@@ -1,6 +1,6 @@
 """The random choices of an image: a function of seed, image number and what is chosen; free of torch.
 
-Philox4x32-10 (Salmon et al., SC11, 2011, "Parallel random numbers: as easy as 1, 2, 3"): the counter holds the image's
+By the generator of `nanobrag_torch.random`: the counter holds the image's
 number and the place in its sequence, the key the seed and the name of the variable. No draw depends on any other, so
 image 731,204 is the same wherever and whenever it is made, and a new variable leaves the others as they were.
 """
@@ -16,25 +16,12 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.dataset.distributions import Distribution, Rotations
 from nanobrag_torch.dataset.variables import draws_of
+from nanobrag_torch.random import philox_words
 
 Floats = NDArray[np.float64]
 
-_ROUNDS = 10
-_MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
-_WEYL = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-
-
-def philox(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint64]:
-    """Four 32-bit words [..., 4] of counters [..., 4] of 32-bit words."""
-    c0, c1, c2, c3 = (counter[..., i] & _LOW for i in range(4))
-    k0, k1 = np.uint64(key[0] & 0xFFFFFFFF), np.uint64(key[1] & 0xFFFFFFFF)
-    for _ in range(_ROUNDS):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
-    return np.stack([c0, c1, c2, c3], axis=-1)
 
 
 def deviates(seed: int, numbers: Sequence[int] | NDArray[np.int64], name: str, count: int) -> Floats:
@@ -46,8 +33,8 @@ def deviates(seed: int, numbers: Sequence[int] | NDArray[np.int64], name: str, c
     counter[..., 1] = (images >> _HALF)[:, None]
     counter[..., 2] = np.arange(blocks, dtype=np.uint64)
     counter[..., 3] = np.uint64(seed >> 32)
-    words = philox(counter, (seed & 0xFFFFFFFF, zlib.crc32(name.encode())))
-    high, low = words[..., 0::2] >> np.uint64(5), words[..., 1::2] >> np.uint64(6)
+    words = philox_words(counter, (seed & 0xFFFFFFFF, zlib.crc32(name.encode())))
+    high, low = words[..., 0::2] >> np.uint32(5), words[..., 1::2] >> np.uint32(6)
     found = (high * np.uint64(1 << 26) + low).astype(np.float64) / float(1 << 53)
     return found.reshape(len(images), 2 * blocks)[:, :count]
 

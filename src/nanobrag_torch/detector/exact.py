@@ -8,6 +8,7 @@ used to the full. All random numbers belong to their pixels (`nanobrag_torch.ran
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from nanobrag_torch.detector.chain import DEFAULT_CALIBRATION_STATE, FIBER, LN16
 from nanobrag_torch.random import Purpose
 
 Doubles = NDArray[np.float64]
+
+GAUSS_REACH = 3.7
+"""Widths beyond which a Gaussian's integral is below 1e-16 of it."""
 
 
 def noiseless(photons: Floats, chain: Chain) -> NDArray[Any]:
@@ -63,11 +67,18 @@ def spread_image(photons: NDArray[Any], chain: Chain) -> Spread:
     """
     values = photons.astype(np.float64)
     slow, fast = values.shape
-    reach_s, reach_f = (chain.radius, chain.radius) if chain.radius else (slow - 1, fast - 1)
-    kernel = kernel_of(chain, reach_f, reach_s)
-    shape = (slow + 2 * reach_s, fast + 2 * reach_f)
-    spread = np.fft.irfft2(np.fft.rfft2(values, shape) * np.fft.rfft2(kernel, shape), shape)
-    image = np.maximum(spread[reach_s : reach_s + slow, reach_f : reach_f + fast], 0.0)
+    most = max(slow, fast)
+    reach = chain.radius or (math.ceil(GAUSS_REACH * chain.width) + 1 if chain.spread == "gauss" else most)
+    reach = min(reach, most)
+    reach_s, reach_f = min(reach, slow - 1), min(reach, fast - 1)
+    whole = kernel_of(replace(chain, radius=min(chain.radius, most)), reach, reach)
+    kernel = whole[reach - reach_s : reach + reach_s + 1, reach - reach_f : reach + reach_f + 1]
+    shape = (slow + reach_s, fast + reach_f)  # what wraps around falls outside the frame
+    wrapped = np.zeros(shape)
+    wrapped[: kernel.shape[0], : kernel.shape[1]] = kernel
+    wrapped = np.roll(wrapped, (-reach_s, -reach_f), (0, 1))
+    spread = np.fft.irfft2(np.fft.rfft2(values, shape) * np.fft.rfft2(wrapped), shape)
+    image = np.maximum(spread[:slow, :fast], 0.0)
     lost = float(values.sum() - image.sum())
     return Spread(image.astype(np.float32), float(values.max(initial=0.0)), max(reach_s, reach_f), -lost)
 

@@ -203,9 +203,8 @@ def pixel_sum_jvp(
     problem, question = _problem(config, lattice, A, table, False), _question("JVP", config, False)
     count, results = span[1], len(tangents[0])
     directions = [_padded(tangent.flatten(1)) for tangent in tangents]
-    values, rows = (_pointers(A, column) for column in zip(*directions, strict=True))
-    counts = torch.full((5,), results, dtype=torch.int64, device=A.device)
-    padded = torch.tensor([len(value) for value, _ in directions], dtype=torch.int64).to(A.device, non_blocking=True)
+    described = [x for value, row in directions for x in (_address(value), _address(row), results, len(value))]
+    told = torch.tensor([*described, results], dtype=torch.int64).to(A.device, non_blocking=True)
     slopes = _empty(A, NUMBERS * LATTICE_LENGTH)
     launcher.launch("nanobrag_card_number_slopes", question, 1, _addresses(*problem, slopes))
     length = GEOMETRY_LENGTH + sources.numel() + sum(len(directions[i][0]) for i in (2, 4)) + results
@@ -216,8 +215,7 @@ def pixel_sum_jvp(
     listed = None if pixels is None else pixels.contiguous()
     arguments = [
         *_addresses(*problem, geometry.contiguous(), sources.contiguous(), listed), *span,
-        *_addresses(values, rows, counts, padded), results,
-        *_addresses(slopes, total, background, by_total, by_background, space),
+        *_addresses(told, slopes, total, background, by_total, by_background, space),
     ]  # fmt: skip
     launcher.launch("nanobrag_card_pixel_jvp", question, blocks, arguments)
     return total, background, by_total, by_background
@@ -228,11 +226,6 @@ def _padded(tangent: Tensor) -> tuple[Tensor, Tensor]:
     values = _zeros(tangent, -(-len(tangent) // DIRECTION_BLOCK) * DIRECTION_BLOCK, tangent.shape[1])
     values[: len(tangent)] = tangent
     return values, torch.arange(len(tangent), device=tangent.device)
-
-
-def _pointers(like: Tensor, tensors: tuple[Tensor, ...]) -> Tensor:
-    addresses = torch.tensor([_address(tensor) for tensor in tensors], dtype=torch.int64)
-    return addresses.to(like.device, non_blocking=True)
 
 
 def _slice_blocks(launcher: Launcher, units: int, length: int) -> int:

@@ -9,7 +9,7 @@
 #include "points.h"
 
 #ifdef ON_CARD
-#define ENTRY extern "C" __global__ void __launch_bounds__(THREADS_PER_BLOCK)
+#define ENTRY extern "C" __global__ void __launch_bounds__(THREADS_PER_BLOCK, 1)
 #define BLOCK ((int64_t)blockIdx.x)
 #define BLOCKS ((int64_t)gridDim.x)
 #define THREAD ((int64_t)threadIdx.x)
@@ -145,30 +145,22 @@ ENTRY nanobrag_card_number_slopes(PROBLEM, double *slopes) {
     number_slopes(&l, slopes);
 }
 
-/* Values of pixels and their derivatives in K directions. `directions`, `rows`, `counts`, `padded` [5] are those of
- * geometry, sources, cells, lattice and table; `space` [threads, the length that jvp_space_length gives / STRIDE]. */
-ENTRY nanobrag_card_pixel_jvp(SCENE, const double *const *directions, const int64_t *const *rows,
-                              const int64_t *counts, const int64_t *padded, int64_t results, const double *slopes,
-                              double *total, double *background, double *by_total, double *by_background,
-                              double *space) {
+/* Values of pixels and their derivatives in K directions; `space` [threads, the length that jvp_space_length gives /
+ * STRIDE]. */
+ENTRY nanobrag_card_pixel_jvp(SCENE, const struct scene_directions *d, const double *slopes, double *total,
+                              double *background, double *by_total, double *by_background, double *space) {
     const struct scene_inputs in = SCENE_INPUTS;
     const struct scene scene = scene_of(&in);
     const struct pixel_derivatives out = {total, background, by_total, by_background};
-    struct scene_directions d = {{directions[0], rows[0], counts[0], padded[0]},
-                                 {directions[1], rows[1], counts[1], padded[1]},
-                                 {directions[2], rows[2], counts[2], padded[2]},
-                                 {directions[3], rows[3], counts[3], padded[3]},
-                                 {directions[4], rows[4], counts[4], padded[4]},
-                                 results};
-    const int64_t length = jvp_space_length(&scene, &d) / STRIDE;
-    const struct jvp_space mine = jvp_space_at(own_space(space, length), &scene, &d);
+    const int64_t length = jvp_space_length(&scene, d) / STRIDE;
+    const struct jvp_space mine = jvp_space_at(own_space(space, length), &scene, d);
     for (int64_t step = BLOCK * THREADS_PER_BLOCK; step < count; step += ALL_THREADS) {
         const int64_t pixel = step + THREAD < count ? step + THREAD : count - 1; /* the last thread's work again */
         const struct span span = {pixel, 0, 1, 1};
         struct pixels place;
         load_pixels(&in, &scene, pixel, &place);
         place.chosen = 0;
-        jvp_of_block(&scene, &d, slopes, &place, &span, &mine, &out);
+        jvp_of_block(&scene, d, slopes, &place, &span, &mine, &out);
     }
 }
 

@@ -49,6 +49,7 @@ INLINE struct chosen chosen_of(const struct scene *s, const struct pixels *pixel
 INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, int64_t first, struct pixels *out) {
     double index[LANES];
     const double by_row = RATIO(1.0, (double)s->pixels_f), row = (double)s->pixels_f;
+#ifndef WARP /* a card would divide whole numbers of 64 bits, which costs it more than the general way */
     const int64_t at = in->first + first, column = at % s->pixels_f;
     if (!in->pixels && first + LANES <= in->count && column + LANES <= s->pixels_f) { /* a piece of one row */
         const double slow = (double)(at / s->pixels_f), fast = (double)column;
@@ -58,6 +59,7 @@ INLINE void load_pixels(const struct scene_inputs *in, const struct scene *s, in
         }
         return;
     }
+#endif
     if (in->pixels) {
         for (int lane = 0; lane < LANES; lane++) {
             int64_t at = first + lane < in->count ? first + lane : in->count - 1;

@@ -12,8 +12,8 @@ struct lattice_slice {
     double *cells; /* [M,3,3] */
     double *table; /* this thread's copy of the table's gradient, or null */
     int wants_numbers;
-    struct directions cell_directions, table_directions; /* [padded, M, 3, 3], [padded, table] */
-    double *along_cells, *along_table;                   /* [padded, STRIDE] */
+    const struct directions *cell_directions, *table_directions; /* [padded, M, 3, 3], [padded, table] */
+    double *along_cells, *along_table;                           /* [padded, STRIDE] */
 };
 
 /* Add a block's derivatives by F to the table, joining neighbours that read the same entry. */
@@ -42,8 +42,8 @@ INLINE void scatter_tricubic(const struct grid *grid, double (*restrict h)[LANES
         }
         double w[3][4];
         for (int axis = 0; axis < 3; axis++) lagrange(n.f[axis][lane], w[axis]);
-        for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 4; j++) {
+        ROLLED for (int i = 0; i < 4; i++)
+            ROLLED for (int j = 0; j < 4; j++) {
                 double part = by_F[lane] * w[0][i] * w[1][j];
                 for (int k = 0; k < 4; k++)
                     SHARED_ADD(table[n.corner[lane] + i * plane + j * row + k], part * w[2][k]);
@@ -86,7 +86,7 @@ INLINE void indices_along(const double *A, const struct vectors *restrict S, dou
         by_S->y[lane] += gh * A[1] + gk * A[4] + gl * A[7];
         by_S->z[lane] += gh * A[2] + gk * A[5] + gl * A[8];
     }
-    for (int64_t first = 0; first < d->padded; first += DIRECTION_BLOCK) {
+    ROLLED for (int64_t first = 0; first < d->padded; first += DIRECTION_BLOCK) {
         const int64_t step = 9 * orientations;
         const double *a = d->values + first * step + 9 * m, *b = a + step, *c = b + step, *e = c + step;
         double *restrict out = along + first * STRIDE;
@@ -109,7 +109,7 @@ INLINE void indices_along(const double *A, const struct vectors *restrict S, dou
 INLINE void table_along(int lookup, const struct grid *grid, const int *restrict index, double (*restrict h)[LANES],
                         const double *restrict by_F, const struct directions *d, double *restrict along) {
     const int64_t step = (int64_t)grid->outside + 1;
-    for (int64_t k = 0; k < d->count; k++) {
+    ROLLED for (int64_t k = 0; k < d->count; k++) {
         const double *values = d->values + k * step;
         double turn[LANES];
         if (lookup == TRICUBIC) tricubic(grid, values, h, turn, 0);
@@ -122,8 +122,8 @@ INLINE void table_along(int lookup, const struct grid *grid, const int *restrict
 INLINE void constant_along(const struct lattice *in, const double *g, const double *sum, struct lattice_slice *slice) {
     const double *table = (const double *)in->in.table;
     const int outside = in->grid.outside;
-    for (int64_t k = 0; k < slice->table_directions.count; k++) {
-        const double by_F = 2.0 * table[outside] * slice->table_directions.values[k * (outside + 1) + outside];
+    for (int64_t k = 0; k < slice->table_directions->count; k++) {
+        const double by_F = 2.0 * table[outside] * slice->table_directions->values[k * (outside + 1) + outside];
         for (int lane = 0; lane < LANES; lane++) slice->along_table[k * STRIDE + lane] += by_F * g[lane] * sum[lane];
     }
 }
@@ -185,9 +185,9 @@ INLINE void vjp_double(int each, int shape, int lookup, int wants_numbers, int w
             turn[2][lane] = gl;
         }
         if (each) {
-            indices_along(A, S, turn, by_S, &slice->cell_directions, m, in->orientations, slice->along_cells);
+            indices_along(A, S, turn, by_S, slice->cell_directions, m, in->orientations, slice->along_cells);
             if (wants_table && lookup != CONSTANT)
-                table_along(lookup, &grid, index, hkl, by_F, &slice->table_directions, slice->along_table);
+                table_along(lookup, &grid, index, hkl, by_F, slice->table_directions, slice->along_table);
             continue;
         }
         indices_vjp(A, S, turn, by_S, slice->cells + 9 * m);
@@ -243,7 +243,7 @@ NOINLINE void lattice_vjp_total(const struct lattice *l, struct chosen chosen, c
 /* The same along directions: the slice's sums per lane (added to). */
 NOINLINE void lattice_vjp_each(const struct lattice *l, struct chosen chosen, const struct vectors *S,
                                const double *g, double *sum, struct vectors *by_S, struct lattice_slice *slice) {
-    const int table = slice->table_directions.count > 0;
+    const int table = slice->table_directions->count > 0;
     VJP_SHAPES(1)
 }
 

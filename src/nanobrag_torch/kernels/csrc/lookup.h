@@ -88,9 +88,9 @@ INLINE void find_nodes(const struct grid *g, double (*restrict h)[LANES], struct
                 lagrange(n.f[axis][lane], w[axis]);                                                                \
                 if (slope) lagrange_slopes(n.f[axis][lane], v[axis]);                                              \
             }                                                                                                      \
-            for (int i = 0; i < 4; i++) {                                                                          \
+            ROLLED for (int i = 0; i < 4; i++) {                                                                   \
                 double in_plane = 0.0, by_k = 0.0, by_l = 0.0;                                                     \
-                for (int j = 0; j < 4; j++) {                                                                      \
+                ROLLED for (int j = 0; j < 4; j++) {                                                               \
                     const REAL *Y = table + n.corner[lane] + i * plane + j * row;                                  \
                     double along = w[2][0] * Y[0] + w[2][1] * Y[1] + w[2][2] * Y[2] + w[2][3] * Y[3];              \
                     in_plane += w[1][j] * along;                                                                   \

@@ -29,7 +29,7 @@ INLINE struct jvp_space jvp_space_at(double *memory, const struct scene *scene, 
 }
 
 INLINE void clear_space(const struct jvp_space *space, int64_t length) {
-    for (int64_t i = 0; i < length; i += STRIDE)
+    ROLLED for (int64_t i = 0; i < length; i += STRIDE)
         for (int lane = 0; lane < LANES; lane++) space->geometry[i + lane] = 0.0;
 }
 
@@ -58,17 +58,17 @@ INLINE void add_product(double factor, const double *restrict lanes, double *res
 
 /* along[row] += sum over i of direction[i] * lanes[i] */
 INLINE void contract(const struct directions *d, int64_t length, const double *lanes, double *along) {
-    for (int64_t k = 0; k < d->count; k++)
-        for (int64_t i = 0; i < length; i++)
+    ROLLED for (int64_t k = 0; k < d->count; k++)
+        ROLLED for (int64_t i = 0; i < length; i++)
             add_product(d->values[k * length + i], lanes + i * STRIDE, along + d->rows[k] * STRIDE);
 }
 
 INLINE void contract_numbers(const struct directions *d, const double *slopes, const struct number_lanes *lanes,
                              double *along) {
-    for (int64_t k = 0; k < d->count; k++)
+    ROLLED for (int64_t k = 0; k < d->count; k++)
         for (int i = 0; i < NUMBERS; i++) {
             double factor = 0.0;
-            for (int j = 0; j < LATTICE_LENGTH; j++)
+            ROLLED for (int j = 0; j < LATTICE_LENGTH; j++)
                 factor += slopes[i * LATTICE_LENGTH + j] * d->values[k * LATTICE_LENGTH + j];
             add_product(factor, number_lane(lanes, i), along + d->rows[k] * STRIDE);
         }
@@ -84,8 +84,8 @@ INLINE void block_jvp(const struct scene *scene, int simple, const struct scene_
     slice.geometry = space->geometry;
     slice.sources = space->sources;
     slice.lattice.wants_numbers = 1;
-    slice.lattice.cell_directions = d->cells;
-    slice.lattice.table_directions = d->table;
+    slice.lattice.cell_directions = &d->cells;
+    slice.lattice.table_directions = &d->table;
     slice.lattice.along_cells = space->cells;
     slice.lattice.along_table = space->table;
     if (simple)
@@ -94,9 +94,9 @@ INLINE void block_jvp(const struct scene *scene, int simple, const struct scene_
     contract(&d->geometry, GEOMETRY_LENGTH, space->geometry, space->along);
     contract(&d->sources, SOURCE_LENGTH * scene->source_count, space->sources, space->along);
     contract_numbers(&d->lattice, slopes, &slice.lattice.numbers, space->along);
-    for (int64_t k = 0; k < d->cells.count; k++)
+    ROLLED for (int64_t k = 0; k < d->cells.count; k++)
         add_product(1.0, space->cells + k * STRIDE, space->along + d->cells.rows[k] * STRIDE);
-    for (int64_t k = 0; k < d->table.count; k++)
+    ROLLED for (int64_t k = 0; k < d->table.count; k++)
         add_product(1.0, space->table + k * STRIDE, space->along + d->table.rows[k] * STRIDE);
 }
 
@@ -105,7 +105,7 @@ INLINE void store_rows(const double *along, int64_t count, const struct span *sp
     for (int lane = 0; lane < LANES; lane++) {
         const int64_t place = place_of(span, lane);
         if (place < 0) continue;
-        for (int64_t k = 0; k < count; k++) out[place * count + k] = along[k * STRIDE + lane];
+        ROLLED for (int64_t k = 0; k < count; k++) out[place * count + k] = along[k * STRIDE + lane];
     }
 }
 
@@ -119,7 +119,7 @@ INLINE void jvp_of_block(const struct scene *scene, const struct scene_direction
     block_jvp(scene, simple, d, slopes, pixels, one, none, space, total, background);
     store(total, span, out->total);
     store_rows(space->along, d->count, span, out->by_total);
-    if (!out->background) return;
+    if (scene->background == NO_BACKGROUND) return;
     store(background, span, out->background);
     block_jvp(scene, simple, d, slopes, pixels, none, one, space, total, background);
     store_rows(space->along, d->count, span, out->by_background);

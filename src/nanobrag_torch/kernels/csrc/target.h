@@ -4,6 +4,7 @@
  * INLINE       part of its caller          NOINLINE   compiled once per file
  * LOCAL        a copy of numbers that a vectorised loop keeps in registers; a card reads them where they are
  * SIMD         the lanes are independent   REDUCE     the same but for sums over them
+ * ROLLED       the next loop stays a loop on a card, whose registers it would exhaust
  * STRIDE       from one number to the next where every lane has its own
  * GROUP_ANY    whether a condition holds for any thread of the group
  * GROUP_ADD    add a number of every thread of the group at one place, always in the same order
@@ -35,8 +36,10 @@ typedef unsigned int uint32_t;
 #define SIMD
 #define REDUCE(...)
 #define restrict __restrict__
+#define ROLLED _Pragma("unroll 1")
 #else
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define ROLLED
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline, unused))
 #ifdef EMULATED
