@@ -2,8 +2,8 @@
 
 Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC11, 2011: Parallel random numbers: as easy as 1, 2, 3). The key is the
 seed; the counter holds a block (32 bits), the frame (64), the purpose (8) and a stage (24). In stage 0 word i of block
-b belongs to pixel 4 b + i, and is the deviate of an inversion; in stage 1, 2, ... block b belongs to pixel b, as attempt
-1, 2, ... of a rejection. So noise does not depend on threads, chunks or regions. A small C library draws
+b belongs to pixel 4 b + i, and is the deviate of an inversion; in stage 1, 2, ... block b belongs to pixel b, as
+attempt 1, 2, ... of a rejection. So noise does not depend on threads, chunks or regions. A small C library draws
 (csrc/philox_noise.c), or plain NumPy where it was not built; both give the same counts.
 """
 

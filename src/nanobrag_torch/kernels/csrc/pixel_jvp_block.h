@@ -23,8 +23,8 @@ INLINE struct jvp_space jvp_space_at(double *memory, const struct scene *scene, 
     s.geometry = memory;
     s.sources = s.geometry + STRIDE * GEOMETRY_LENGTH;
     s.cells = s.sources + STRIDE * SOURCE_LENGTH * scene->source_count;
-    s.table = s.cells + STRIDE * d->cells.padded;
-    s.along = s.table + STRIDE * d->table.padded;
+    s.along = s.cells + STRIDE * d->cells.padded;
+    s.table = s.along + STRIDE * d->count;
     return s;
 }
 
@@ -113,16 +113,15 @@ INLINE void store_rows(const double *along, int64_t count, const struct span *sp
 INLINE void jvp_of_block(const struct scene *scene, const struct scene_directions *d, const double *slopes,
                          const struct pixels *pixels, const struct span *span, const struct jvp_space *space,
                          const struct pixel_derivatives *out) {
-    double one[LANES], none[LANES], total[LANES], background[LANES];
-    const int simple = has_one_term(scene);
-    for (int lane = 0; lane < LANES; lane++) one[lane] = 1.0, none[lane] = 0.0;
-    block_jvp(scene, simple, d, slopes, pixels, one, none, space, total, background);
-    store(total, span, out->total);
-    store_rows(space->along, d->count, span, out->by_total);
-    if (scene->background == NO_BACKGROUND) return;
-    store(background, span, out->background);
-    block_jvp(scene, simple, d, slopes, pixels, none, one, space, total, background);
-    store_rows(space->along, d->count, span, out->by_background);
+    const int simple = has_one_term(scene), questions = scene->background == NO_BACKGROUND ? 1 : 2;
+    ROLLED for (int of_background = 0; of_background < questions; of_background++) { /* one copy of the code for both */
+        double by_total[LANES], by_background[LANES], total[LANES], background[LANES];
+        for (int lane = 0; lane < LANES; lane++)
+            by_total[lane] = !of_background, by_background[lane] = of_background;
+        block_jvp(scene, simple, d, slopes, pixels, by_total, by_background, space, total, background);
+        store(of_background ? background : total, span, of_background ? out->background : out->total);
+        store_rows(space->along, d->count, span, of_background ? out->by_background : out->by_total);
+    }
 }
 
 #endif
