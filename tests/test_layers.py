@@ -20,7 +20,7 @@ LEVELS = (
     ("config", "geometry", "kernels", "materials", "engine", "random"),
     ("models", "physics", "io"),
     ("pipeline",),
-    ("spots",),
+    ("spots", "register"),
     ("settling", "refine"),
     ("cli", "detector"),
     ("parity", "view", "dataset"),
