@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "defects.h"
 #include "refuse.h"
 
 typedef struct {
@@ -73,6 +74,14 @@ static void find_moments(const Scene *scene, Image *image)
     image->rmsd = sqrt(deviations / fmax(in_box - 1.0, 1.0));
 }
 
+/* Every pixel is a finite number of photons, not below 0; else nothing is written (deviations.md D22). */
+static void check_values(const float *value, size_t pixels)
+{
+    for (size_t i = 0; !DEFECTS && i < pixels; i++)
+        if (!(value[i] >= 0.0f && isfinite(value[i])))
+            refuse("pixel %zu of the image is %g: no image has such a value", i, (double)value[i]);
+}
+
 Image render(const Scene *scene, bool show_progress)
 {
     int nf = scene->detector.pixels[FAST], ns = scene->detector.pixels[SLOW];
@@ -96,6 +105,7 @@ Image render(const Scene *scene, bool show_progress)
     }
     image.solid_angle /= scene->steps;
     free(notes);
+    check_values(image.value, (size_t)nf * (size_t)ns);
     find_maximum(scene, &image);
     find_moments(scene, &image);
     return image;

@@ -269,11 +269,13 @@ class _Children:
 
     Attributes:
         ending: whether this process is about to end, so that threads start no more of them.
+        at_work: whether a worker process is inside a piece of work.
     """
 
     def __init__(self) -> None:
         self.groups: set[int] = set()
         self.ending = False
+        self.at_work = False
 
     def end(self) -> None:
         """Kill them all; they hold nothing that is not in files."""
@@ -305,7 +307,24 @@ def child_group(group: int) -> Iterator[None]:
 def work_for_another() -> None:
     """Set up a worker process: a signal from its master ends it and its children without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _end_worker)
+
+
+@contextmanager
+def piece_of_work() -> Iterator[None]:
+    """A block of a worker process that a signal leaves in order; between pieces a signal ends the process at once."""
+    _CHILDREN.at_work = True
+    try:
+        yield
+    finally:
+        _CHILDREN.at_work = False
+
+
+def _end_worker(number: int, frame: FrameType | None) -> None:
+    if _CHILDREN.at_work and not _CHILDREN.ending:
+        _end(number, frame)
+    _CHILDREN.end()
+    os._exit(128 + number)
 
 
 _ABANDONED: list[threading.Thread] = []

@@ -437,3 +437,21 @@ class TestMessages:
         Path("t.hkl").write_bytes(HKL.decode().encode(encoding))
         scene = " ".join(SCENE).replace("-cell 40 45 50", "-mat A.mat -hkl t.hkl")
         assert run(scene, scene=False).err == ""
+
+
+class TestWorkers:
+    @pytest.mark.parametrize(("work", "status"), [("", 143), ("with guard.piece_of_work():\n    ", 5)])
+    def test_a_worker_that_is_ended_says_nothing(self, work: str, status: int) -> None:
+        """It ends at once between two pieces of work, and leaves the blocks of a piece in order."""
+        code = (
+            "import os, sys, time\nfrom nanobrag_torch import guard\nguard.work_for_another()\n"
+            f"try:\n print('on', flush=True)\n {work.replace(chr(10), chr(10) + ' ')}time.sleep(60)\n"
+            "except KeyboardInterrupt:\n os._exit(5)\n"
+        )
+        with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=-1, stderr=-1, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.1)
+            process.terminate()
+            _, said = process.communicate(timeout=20)
+        assert (process.returncode, said) == (status, "")

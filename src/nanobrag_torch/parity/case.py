@@ -24,7 +24,7 @@ from nanobrag_torch.errors import NanobragError, NanobragWarning, ParityError
 from nanobrag_torch.guard import FAULT
 from nanobrag_torch.io.smv import read_smv
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds, count_problems, image_agreement
-from nanobrag_torch.parity.explain import explanation, refusal_explained, unnudged
+from nanobrag_torch.parity.explain import REFUSED, explanation, refusal_explained, unnudged
 from nanobrag_torch.parity.process import run
 from nanobrag_torch.parity.programs import CProgram
 from nanobrag_torch.parity.transcript import LAST_DIGIT, ROUNDED, same_line, transcript_differences
@@ -32,7 +32,6 @@ from nanobrag_torch.parity.words import OURS_ONLY, without
 from nanobrag_torch.parity.workarounds import OriginalLine, for_original
 from nanobrag_torch.settling.checks import check, detector_pixels
 
-REFUSED = 9
 TIME_LIMIT_S = 120.0
 
 
@@ -180,7 +179,8 @@ def _explain(line: Line, c: CProgram, folder: Path, theirs: _Ran, ours: _Ran, re
     if not result.problems:
         found = result.explained
     elif theirs.status != ours.status:
-        found = refusal_explained(theirs.status, ours.status, theirs.errors, ours.errors)
+        errors = (theirs.errors, ours.errors)
+        found = refusal_explained(theirs.status, ours.status, *errors, lambda: _is_sound(line, folder / "c"))
         extensions = frozenset({"-source_weights", "-pix0_override_mm"})
         if found and theirs.status == REFUSED and not agrees(without(line.args, extensions)):
             found = []
@@ -189,6 +189,12 @@ def _explain(line: Line, c: CProgram, folder: Path, theirs: _Ran, ours: _Ran, re
     if found:
         result.explained = list(dict.fromkeys([*result.explained, *found]))
         result.problems, result.excess = [], 0.0
+
+
+def _is_sound(line: Line, folder: Path) -> bool:
+    """Whether the float image in a folder holds nothing but finite numbers of 0 or more."""
+    values = np.fromfile(folder / output_names(_config_in(folder, line.args).output)["float_file"], np.float32)
+    return bool(np.isfinite(values).all() and (values >= 0.0).all())
 
 
 def _last(text: str) -> str:

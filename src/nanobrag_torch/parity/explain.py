@@ -10,28 +10,55 @@ from pathlib import Path
 
 from nanobrag_torch.parity.words import Use, line, uses
 
+REFUSED = 9
+"""Exit status of both programs for input that they do not take."""
 MOST_PIXELS = 12
 """Pixels that may differ at whole indices: they are single pixels, or the defect is another."""
 NEAR_WHOLE = 1e-5
 _PER_TERM = frozenset({"-oversample_thick", "-oversample_polar", "-oversample_omega"})
 _NUDGED_LINE = re.compile(r"^(?:phi\d+ = |\s*\d+ phi steps from|PHI=|OSC_START=)")
 _NUDGE = re.compile(r"(?<![\d.])-?1(?:\.0\d*)?e-0?9(?![\d.])")
-_REFUSALS = (
-    ("unknown flag", "D24", "an unknown word is an error here, and passed over there"),
-    ("is not a flag", "D24", "an unknown word is an error here, and passed over there"),
-    ("unit cell", "D18", "an impossible cell is an error here"),
-    ("cell", "D18", "an impossible cell is an error here"),
-    ("lacks", "D16", "a flag without its value is an error here"),
-    ("needs", "D16", "a flag without its value is an error here"),
-    ("region", "D57", "a region without a pixel is an error here"),
-    ("twotheta_axis", "D52", "a two-theta axis that is no unit vector is an error here"),
-    ("-img", "D14", "a header that cannot be used is an error here"),
-    ("-mask", "D14", "a mask that cannot be used is an error here"),
-    ("-mat", "D15", "a matrix that cannot be used is an error here"),
-    ("-hkl", "D23", "a reflection that cannot be used is an error here"),
-    ("-dump", "D11", "a dump that cannot be used is an error here"),
-    ("-sourcefile", "D13", "a table that cannot be used is an error here"),
+_AN_ERROR = "is an error here"
+_FLAG = r"-{1,2}\w+"
+_REFUSALS = tuple(
+    (re.compile(words), number, f"{what} {_AN_ERROR}")
+    for words, number, what in (
+        (rf"{_FLAG}: unknown flag;", "D24", "an unknown word, which is passed over there,"),
+        (r"'.*': belongs to no flag;", "D24", "an unknown word, which is passed over there,"),
+        (rf"{_FLAG}: \d+ more values? expected, but ", "D16", "a flag without its value"),
+        (rf"{_FLAG}: no cell has the angles ", "D18", "an impossible cell"),
+        (
+            r"-(detpixels|detsize|pixel)\w*: .*\bis more than \d+ pixels;",
+            "D17",
+            "more than 2^31 - 1 pixels",
+        ),
+        (r"-detpixels\w*: -\d+ is negative;", "D17", "a negative number of pixels"),
+        (r"-(lambda|wave\w*): \S+ is not positive;", "D19", "a wavelength of 0 or less"),
+        (r"-energy: a photon energy of \S+ eV is not positive;", "D19", "a photon energy of 0 or less"),
+        (r"-pixel\w*: \S+ is not positive;", "D19", "a pixel size of 0 or less"),
+        (r"-(close_)?distance: \S+ is not positive;", "D19", "a distance of 0 or less"),
+        (r"-water: \S+ is negative;", "D19", "negative water"),
+        (rf"{_FLAG}: is the zero vector;", "D19", "a zero vector"),
+        (rf"{_FLAG}: the fast and the slow axis are parallel or zero;", "D19", "a detector without a normal"),
+        (rf"{_FLAG}: the beam runs parallel to the detector;", "D19", "a detector seen edge-on"),
+        (rf"{_FLAG}: the plane of the detector holds the sample;", "D19", "a detector at distance 0"),
+        (rf"{_FLAG}: '[-+]?(nan|inf|infinity)' is not a number;", "D19", "a number that is not finite"),
+        (r"-mat: the (orientation matrix is singular|unit cell is not finite);", "D19", "a singular matrix"),
+        (rf"{_FLAG}: a seed of -?\d+ is out of range;", "section D", "a seed that overflows the generator"),
+        (r"-roi: .* leaves no pixel of the \d+ along the (fast|slow) axis;", "D57", "a region without a pixel"),
+        (r"-twotheta_axis: has length ", "D52", "a two-theta axis that is no unit vector"),
+        (r"-(img|mask) \S+: (unable to open: |line \d+: |header\b)", "D14", "a header that cannot be used"),
+        (r"-(img|mask) \S+: .*\bpixels behind the header, expected ", "D14", "an image that is not whole"),
+        (r"-mask: .* has \d+ x \d+ pixels, the detector ", "D14", "a mask of another size"),
+        (r"-mat \S+: (unable to open: |line \d+: |\d+ numbers, expected)", "D15", "a matrix that cannot be used"),
+        (r"-hkl \S+: line \d+: ", "D23", "a reflection that cannot be used"),
+        (r"-dump \S+: (line \d+: |.*\bexpected\b)", "D11", "a dump that cannot be used"),
+        (r"-(sourcefile|stol|4stol|Q|stolout) \S+: line \d+: ", "D13", "a table that cannot be used"),
+    )
 )
+"""How the refusals of specs/deviations.md begin, behind the program's name, and where they are documented."""
+_NO_IMAGE = re.compile(r"the image cannot be: \d+ of \d+ pixels are negative or not finite, ")
+_OPTIONAL = {"-source_weights": "D34", "-pix0_override_mm": "D05"}
 
 
 def unnudged(text: str) -> str:
@@ -40,20 +67,35 @@ def unnudged(text: str) -> str:
 
 
 def refusal_explained(
-    c_status: int | None, py_status: int | None, c_errors: str, py_errors: str, refused: int = 9
+    c_status: int | None,
+    py_status: int | None,
+    c_errors: str,
+    py_errors: str,
+    c_is_sound: Callable[[], bool] = lambda: True,
 ) -> list[str]:
-    """Why one side took the line and the other did not: a flag that no original has, or an input check of ours."""
-    if c_status == refused and "no such flag" in c_errors:
-        flag = c_errors.split(":")[0]
-        number = {"-source_weights": "D34", "-pix0_override_mm": "D05"}.get(flag, "section F")
+    """Why one side took the line and the other did not: a flag that no original has, or an input check of ours.
+
+    Only what specs/deviations.md documents is an explanation, recognised by the words of the refusal; any other
+    refusal is a disagreement.
+
+    Args:
+        c_status: exit status of the original.
+        py_status: exit status of ours.
+        c_errors: what the original wrote on its standard error stream.
+        py_errors: what ours wrote there; its last line is the refusal.
+        c_is_sound: whether every pixel that the original wrote is a finite number of 0 or more.
+    """
+    if c_status == REFUSED and "no such flag" in c_errors:
+        flag = f"-{c_errors.split(':')[0].lstrip('-')}"
+        number = _OPTIONAL.get(flag, "section F")
         return [f"{number}: {flag} is an extension that no original has; without it both agree"]
-    if py_status == refused and c_status != refused:
-        said = py_errors.strip().splitlines()[-1] if py_errors.strip() else ""
-        for words, number, why in _REFUSALS:
-            if words in said:
-                return [f"{number}: {why} ({said})"]
-        return [f"D19: input that gives no sound image is an error here ({said})"] if said else []
-    return []
+    if py_status != REFUSED or c_status == REFUSED:
+        return []
+    said = py_errors.strip().rpartition("\n")[2].removeprefix("nanobrag: ")
+    if _NO_IMAGE.match(said) and not c_is_sound():
+        return [f"D22: an image with values that no image has, which is written there, {_AN_ERROR} ({said})"]
+    found = next((f"{number}: {what}" for words, number, what in _REFUSALS if words.match(said)), "")
+    return [f"{found} ({said})"] if found else []
 
 
 def explanation(

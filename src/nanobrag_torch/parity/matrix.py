@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nanobrag_torch.errors import NanobragError, ParityError
-from nanobrag_torch.guard import FAULT, complain, guarded, work_for_another
+from nanobrag_torch.guard import FAULT, complain, guarded, piece_of_work, work_for_another
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds
 from nanobrag_torch.parity.case import Line, Result, terms_of, try_line
 from nanobrag_torch.parity.fuzz import random_line
@@ -215,7 +215,7 @@ def _prepare(c: CProgram, verbatim: bool = False) -> None:
 def _try(line: Line) -> Result:
     assert _PROGRAM is not None
     try:
-        with tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
+        with piece_of_work(), tempfile.TemporaryDirectory(prefix="nb-parity-") as name:
             return try_line(line, _PROGRAM, Path(name), verbatim=_VERBATIM)
     except KeyboardInterrupt:
         if multiprocessing.parent_process() is None:
@@ -231,7 +231,10 @@ def run_lines(lines: Iterable[Line], c: CProgram, jobs: int, *, verbatim: bool =
         _prepare(c, verbatim)
         return [_try(line) for line in lines]
     with multiprocessing.get_context("spawn").Pool(jobs, _prepare, (c, verbatim)) as pool:
-        return list(pool.imap_unordered(_try, lines, chunksize=1))
+        results = list(pool.imap_unordered(_try, lines, chunksize=1))
+        pool.close()
+        pool.join()
+        return results
 
 
 def _shrunk(

@@ -20,6 +20,8 @@ from nanobrag_torch.models import Beam, Crystal, Detector, Experiment, Panel
 LARGEST_COUNT = 2**31 - 1
 SMALLEST_VOLUME_A3, LARGEST_VOLUME_A3 = 1e-9, 1e24
 LONGEST_AXIS_A, SHORTEST_AXIS_A = 1e8, 1e-4
+SMALLEST_SINE = 1e-14
+"""Volume of three vectors over the product of their lengths below which nothing but rounding is left."""
 
 
 @contextmanager
@@ -57,6 +59,18 @@ def check_lattice(lattice: Lattice, field: str) -> None:
     if min(lengths) < SHORTEST_AXIS_A or max(lengths) > LONGEST_AXIS_A:
         text = " ".join(f"{length:g}" for length in lengths)
         raise InputError(field, f"cell edges of {text} Angstrom cannot be meant", _ADVICE)
+
+
+def check_matrix(matrix: Tensor, field: str) -> None:
+    """Refuse an orientation matrix [3, 3] without an inverse, also where a cell gives the lengths (deviations, D19).
+
+    Raises:
+        InputError: naming `field`.
+    """
+    values = matrix.detach()
+    scale = float(torch.linalg.vector_norm(values, dim=0).prod())
+    if not abs(float(torch.linalg.det(values))) > SMALLEST_SINE * scale:
+        raise InputError(field, "the orientation matrix is singular", _ADVICE)
 
 
 def check_settled(experiment: Experiment) -> None:

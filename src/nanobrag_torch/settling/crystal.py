@@ -19,6 +19,7 @@ from nanobrag_torch.legacy_random import LegacyRandom, Stream, random_misset
 from nanobrag_torch.models import Crystal
 from nanobrag_torch.models.experiment import Note
 from nanobrag_torch.numerics import norm
+from nanobrag_torch.settling.check_settled import check_matrix
 from nanobrag_torch.settling.crystal_form import (
     settle_blocks,
     settle_coupling,
@@ -115,6 +116,7 @@ def _matrix(said: CrystalConfig, inputs: Inputs, wavelength: Tensor) -> Tensor |
         matrix = real(inputs.matrix)
     else:
         return None
+    check_matrix(matrix, "matrix_file" if said.orientation_matrix is None else "orientation_matrix")
     return matrix.transpose(0, 1) / wavelength
 
 
