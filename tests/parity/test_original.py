@@ -44,6 +44,15 @@ def test_random_lines(original):
     assert [(r.id, r.problems) for r in run_lines(lines, original, 1) if r.failed] == []
 
 
+@pytest.mark.parametrize(("seed", "index"), [(2, 366), (3, 230)])
+def test_a_phi_that_shows_where_it_was_moved(original, tmp_path, seed, index):
+    """One pixel that holds nearly everything: 1e-9 degrees are more than the bound of the sum."""
+    made = random_line(seed, index)
+    result = try_line(Line("x", tuple(made.args), made.files), original, tmp_path)
+    assert result.problems == []
+    assert any(text.startswith("D01: -phi 1") for text in result.explained)
+
+
 def test_a_table_too_small_is_explained_and_only_with_evidence(original, tmp_path):
     words = "-hkl ../inputs/t.hkl -default_F 12 -cell 20 24 26 -N 2 -misset 10 20 30 -pixel 2"
     result = tried(original, tmp_path, words, {"t.hkl": PLANE})

@@ -185,7 +185,7 @@ def _explain(line: Line, c: CProgram, folder: Path, theirs: _Ran, ours: _Ran, re
         if found and theirs.status == REFUSED and not agrees(without(line.args, extensions)):
             found = []
     else:
-        found = explanation(line.args, theirs.original.doubts, result.off, folder / "py", agrees)
+        found = explanation(line.args, theirs.original, result.off, folder / "py", agrees)
     if found:
         result.explained = list(dict.fromkeys([*result.explained, *found]))
         result.problems, result.excess = [], 0.0

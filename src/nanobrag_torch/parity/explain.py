@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nanobrag_torch.parity.words import Use, line, uses
+from nanobrag_torch.parity.workarounds import OriginalLine
 
 REFUSED = 9
 """Exit status of both programs for input that they do not take."""
@@ -100,7 +101,7 @@ def refusal_explained(
 
 def explanation(
     args: Sequence[str],
-    doubts: Sequence[str],
+    original: OriginalLine,
     off: Sequence[tuple[int, int]],
     folder: Path,
     agrees: Callable[[Sequence[str]], bool],
@@ -108,16 +109,17 @@ def explanation(
     """The doubts about a line that account for its disagreement; none where they do not.
 
     Whole indices (D47, D65) account for a few pixels, each with a sample at or near one. The other defects account for
-    it where both programs agree once the flags that call them are taken away.
+    it where both programs agree once the flags that call them are taken away, and the phi that was moved for the
+    original (D01) where they agree once it is moved on our side too.
 
     Args:
         args: the line.
-        doubts: what may differ (`workarounds.OriginalLine.doubts`).
+        original: what the original got, and what may differ.
         off: pixels (slow, fast) beyond their bounds.
         folder: where input files of the line are found from.
         agrees: whether both programs agree on another line.
     """
-    numbers = {number: text for text in doubts for number in re.findall(r"D\d\d", text.split(":")[0])}
+    numbers = {number: text for text in original.doubts for number in re.findall(r"D\d\d", text.split(":")[0])}
     if "D47" in numbers and 0 < len(off) <= MOST_PIXELS and all(_near_whole(args, at, folder) for at in off):
         places = ", ".join(f"({s}, {f})" for s, f in off)
         return [f"D47, D65: pixels {places} (slow, fast) hold a sample at whole Miller indices"]
@@ -130,6 +132,9 @@ def explanation(
         parts, called = [*parts, Use("-nointerpolate", None, ())], [*called, numbers["D03"]]
     if called and agrees(line(parts)):
         return [f"{text}; without it both agree" for text in called]
+    if original.moved_phi and agrees([*line(parts), *original.moved_phi]):
+        moved = f"D01: {' '.join(original.moved_phi)} instead of exactly 0 shows in the image; with it both agree"
+        return [*(f"{text}; without it both agree" for text in called), moved]
     return []
 
 

@@ -28,11 +28,13 @@ class OriginalLine:
         words: what it is given.
         changes: what was done to the line and why, one sentence each.
         doubts: what may still differ and why, one sentence each.
+        moved_phi: words that turn the crystal on our side as the original's was turned (D01); empty if it was not.
     """
 
     words: list[str]
     changes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    moved_phi: tuple[str, ...] = ()
 
 
 def for_original(args: Sequence[str], config: Config) -> OriginalLine:
@@ -119,7 +121,8 @@ def _phi_words(config: Config, out: OriginalLine) -> list[str]:
     steps = phi_steps(said.phi_steps, osc, step, 1.0)
     if steps.count > 1 and any(start + steps.step * i == 0.0 for i in range(steps.count)):
         out.changes.append(f"D01: -phi moved by {NUDGE_DEG:g} degrees: a step of exactly 0 keeps the one before it")
-        words += ["-phi", _word(start + NUDGE_DEG)]
+        out.moved_phi = ("-phi", _word(start + NUDGE_DEG))
+        words += out.moved_phi
     return words
 
 
