@@ -20,6 +20,8 @@ from nanobrag_torch.parity.programs import BUILD, REFERENCE, CProgram, find_c_pr
 from nanobrag_torch.parity.words import OURS_ONLY, portable, without
 
 if TYPE_CHECKING:
+    import torch
+
     from nanobrag_torch.models import Experiment
     from nanobrag_torch.parity.trace_compare import Difference
     from nanobrag_torch.pipeline.trace import Tap
@@ -37,7 +39,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     cutting = words.index("--") if "--" in words else len(words)
     parser = argparse.ArgumentParser(
         "nb-trace", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, usage="%(prog)s "
-        "--pixel SLOW FAST [--taps A,B,...] [--all] [--compare] [--json] [--out-dir DIR] [--tag TAG] -- ARGS"
+        "--pixel SLOW FAST [--kernel] [--taps A,B,...] [--all] [--compare] [--json] [--out-dir DIR] [--tag TAG] -- ARGS"
     )  # fmt: skip
     add = parser.add_argument
     add("--pixel", nargs=2, type=int, required=True, metavar=("SLOW", "FAST"), help="the pixel")
@@ -52,8 +54,17 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="every source and mosaic domain, not only sources 0 and 2 and domain 0",
     )
-    add("--compare", action="store_true", help="run the C side too and name the first quantity that differs")
-    add("--tolerance", type=float, metavar="X", help="largest relative difference [1e-9]")
+    add(
+        "--kernel",
+        action="store_true",
+        help="the numbers of the compiled kernel itself, in place of those of the plain definition",
+    )
+    add(
+        "--compare",
+        action="store_true",
+        help="name the first quantity that differs from the C side, or with --kernel from the plain definition",
+    )
+    add("--tolerance", type=float, metavar="X", help="largest relative difference [1e-9; -dtype float32: 1e-6]")
     add("--json", action="store_true", help="print JSON instead of lines")
     add("--out-dir", type=Path, metavar="DIR", help="also write the traces and the comparison there")
     add("--tag", default="", metavar="TAG", help="part of the names of these files")
@@ -127,19 +138,28 @@ def settled(args: Sequence[str]) -> Experiment:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from nanobrag_torch.parity.trace_compare import TOLERANCE, chosen, differences
-    from nanobrag_torch.pipeline.trace import trace_pixel
+    import torch
+
+    from nanobrag_torch.cli.parse import parse_line
+    from nanobrag_torch.parity.trace_compare import SINGLE_TOLERANCE, TOLERANCE, chosen, differences
+    from nanobrag_torch.parity.trace_shown import drawn, sentence, traced_value
 
     args = _with_misset_seed(portable(options.args, Path.cwd()))
-    slow, fast = options.pixel
+    experiment = settled(args)
+    dtype = torch.float32 if parse_line(args).config.output.dtype == "float32" else torch.float64
+    taps = _taps(experiment, options, dtype)
     names = [name for name in options.taps.split(",") if name]
-    taps = trace_pixel(settled(args), slow, fast, every_term=options.all)
     shown = chosen(taps, names)
     theirs, found = None, []
     if options.compare:
-        theirs = c_trace(args, (slow, fast), options)
-        tolerance = TOLERANCE if options.tolerance is None else options.tolerance
+        theirs = _other_side(experiment, args, options, shown, dtype)
+        tolerance = TOLERANCE if dtype == torch.float64 else SINGLE_TOLERANCE
+        tolerance = tolerance if options.tolerance is None else options.tolerance
         found = differences(shown, _only(theirs, shown, bool(names)), tolerance)
+    slow, fast = options.pixel
+    image = drawn(experiment, slow, fast, dtype)
+    options.shown = sentence(options.kernel, dtype, traced_value(experiment, taps), image)
+    print(f"nb-trace: {options.shown}", file=sys.stderr)
     if options.out_dir is not None:
         _save(options, shown, theirs, found)
     if options.json:
@@ -147,6 +167,30 @@ def _trace(options: argparse.Namespace) -> int:
     else:
         _print(options, shown, found)
     return DIFFER if found else AGREE
+
+
+def _taps(experiment: Experiment, options: argparse.Namespace, dtype: torch.dtype) -> list[Tap]:
+    from nanobrag_torch.pipeline.kernel_trace import kernel_taps
+    from nanobrag_torch.pipeline.trace import trace_pixel
+
+    slow, fast = options.pixel
+    if options.kernel:
+        return kernel_taps(experiment, slow, fast, dtype)
+    return trace_pixel(experiment, slow, fast, every_term=options.all, dtype=dtype)
+
+
+def _other_side(
+    experiment: Experiment, args: Sequence[str], options: argparse.Namespace, shown: Sequence[Tap], dtype: torch.dtype
+) -> dict[Any, Any]:
+    """What a trace is compared with: the plain definition for the kernel's, the C side for that of the definition."""
+    from nanobrag_torch.pipeline.kernel_trace import plain_taps
+
+    if not options.kernel:
+        return c_trace(args, options.pixel, options)
+    slow, fast = options.pixel
+    wanted = {(tap.place, tap.name) for tap in shown}
+    taps = plain_taps(experiment, slow, fast, dtype)
+    return {(tap.place, tap.name): tap.values for tap in taps if (tap.place, tap.name) in wanted}
 
 
 def _with_misset_seed(args: list[str]) -> list[str]:
@@ -223,16 +267,25 @@ def _only(theirs: dict[Any, Any], shown: Sequence[Tap], restricted: bool) -> dic
 
 def _print(options: argparse.Namespace, taps: Sequence[Tap], found: Sequence[Difference]) -> None:
     if not options.compare:
-        print("\n".join(tap.line() for tap in taps), flush=True)
+        tag = "TRACE_KERNEL" if options.kernel else "TRACE_PY"
+        print("\n".join(tap.line(tag) for tap in taps), flush=True)
     elif not found:
         print(f"{len(taps)} quantities agree", flush=True)
     else:
-        print(f"first difference, of {len(found)} among {len(taps)} quantities:\n{found[0].text()}", flush=True)
+        print(
+            f"first difference, of {len(found)} among {len(taps)} quantities:\n{found[0].text(_sides(options))}",
+            flush=True,
+        )
+
+
+def _sides(options: argparse.Namespace) -> tuple[str, str]:
+    return ("plain", "kernel") if options.kernel else ("C", "ours")
 
 
 def _as_json(options: argparse.Namespace, taps: Sequence[Tap], found: Sequence[Difference]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "args": list(options.args),
+        "shown": options.shown,
         "pixel": {"slow": options.pixel[0], "fast": options.pixel[1]},
         "taps": [tap._asdict() for tap in taps],
     }
@@ -245,11 +298,13 @@ def _save(options: argparse.Namespace, taps: Sequence[Tap], theirs: Any, found: 
     folder = options.out_dir
     folder.mkdir(parents=True, exist_ok=True)
     stem = "_".join(part for part in ("trace", options.tag, *map(str, options.pixel)) if part)
-    (folder / f"{stem}_py.txt").write_text("".join(tap.line() + "\n" for tap in taps))
+    own, other = ("kernel", "plain") if options.kernel else ("py", "c")
+    tags = {name: f"TRACE_{name.upper()}" for name in (own, other)}
+    (folder / f"{stem}_{own}.txt").write_text("".join(tap.line(tags[own]) + "\n" for tap in taps))
     (folder / f"{stem}.json").write_text(json.dumps(_as_json(options, taps, found), indent=1) + "\n")
     if theirs is not None:
-        rows = (f"TRACE_C: {p}.{n} " + " ".join(f"{v:.17g}" for v in values) for (p, n), values in theirs.items())
-        (folder / f"{stem}_c.txt").write_text("".join(row + "\n" for row in rows))
+        rows = (f"{tags[other]}: {p}.{n} " + " ".join(f"{v:.17g}" for v in values) for (p, n), values in theirs.items())
+        (folder / f"{stem}_{other}.txt").write_text("".join(row + "\n" for row in rows))
 
 
 if __name__ == "__main__":

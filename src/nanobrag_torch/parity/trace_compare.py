@@ -12,7 +12,8 @@ from nanobrag_torch.pipeline.trace import OWN, Tap
 
 Values = tuple[float, ...]
 
-TOLERANCE = 1e-9
+TOLERANCE, SINGLE_TOLERANCE = 1e-9, 1e-6
+"""Of traces in double and in single precision."""
 SLACK = 1000.0
 """How much more is allowed to lattice factors and what is made of them: near a zero they amplify rounding."""
 AMPLIFIED = BY_MAGNITUDE | {
@@ -21,6 +22,9 @@ AMPLIFIED = BY_MAGNITUDE | {
     "I_before_scaling",
     "I_pixel_final",
     "floatimage_accumulated",
+    "I_orientations",
+    "running_total",
+    "scaled_total",
 }
 _PLACE = re.compile(r"(setup|pixel|(?:term|step)\[[\d,]+\])\.(\S+)")
 
@@ -56,16 +60,16 @@ class Difference:
     py: Values
     spec: str
 
-    def text(self) -> str:
-        """A few lines for a person."""
+    def text(self, sides: tuple[str, str] = ("C", "ours")) -> str:
+        """A few lines for a person; `sides` are the names of the two."""
         page, _, section = self.spec.partition(" ")
         where = f"specs/{page.rstrip(',')}.md {section}".strip()
         return "\n".join(
             [
                 f"{self.place}.{self.name}: relative difference {self.error:.3g}",
-                f"  C     {_shown(self.c)}",
-                f"  ours  {_shown(self.py)}",
-                f"  see   {where}",
+                f"  {sides[0]:6} {_shown(self.c)}",
+                f"  {sides[1]:6} {_shown(self.py)}",
+                f"  see    {where}",
             ]
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,15 @@ class Tap(NamedTuple):
         return f"{tag}: {self.place}.{self.name} " + " ".join(f"{v:.17g}" for v in self.values)
 
 
-def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0, every_term: bool = False) -> list[Tap]:
+def trace_pixel(
+    experiment: Experiment,
+    slow: int,
+    fast: int,
+    *,
+    panel: int = 0,
+    every_term: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> list[Tap]:
     """The quantities of one pixel, in the order in which they are computed.
 
     Args:
@@ -66,6 +75,19 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0,
         fast: fast index of the pixel.
         panel: index of its panel.
         every_term: every source and mosaic domain, instead of sources 0 and 2 and domain 0.
+        dtype: float64, or float32 for everything behind the fractions of h.
+
+    Raises:
+        ValueError: the pixel lies outside the panel.
+        InputError: a scene of several parts, which no single trace describes.
+    """
+    pixel = traced_pixel(experiment, slow, fast, panel)
+    with torch.no_grad():
+        return list(_taps(experiment, panel, torch.tensor([pixel]), every_term, replace(PLAIN, dtype=dtype)))
+
+
+def traced_pixel(experiment: Experiment, slow: int, fast: int, panel: int) -> int:
+    """The index of a pixel that can be traced.
 
     Raises:
         ValueError: the pixel lies outside the panel.
@@ -77,17 +99,17 @@ def trace_pixel(experiment: Experiment, slow: int, fast: int, *, panel: int = 0,
     at = experiment.detector.panels[panel]
     if not (0 <= slow < at.pixels_s and 0 <= fast < at.pixels_f):
         raise ValueError(f"pixel slow {slow}, fast {fast} lies outside panel {panel} ({at.pixels_s} x {at.pixels_f})")
-    with torch.no_grad():
-        return list(_taps(experiment, panel, torch.tensor([slow * at.pixels_f + fast]), every_term))
+    return slow * at.pixels_f + fast
 
 
-def _tap(place: str, name: str, value: Tensor | float, spec: str) -> Tap:
+def tap(place: str, name: str, value: Tensor | float, spec: str) -> Tap:
+    """A quantity of one pixel."""
     values = value.reshape(-1).tolist() if isinstance(value, Tensor) else [float(value)]
     # Adding 0 makes 0 of -0.
     return Tap(place, name, tuple(float(v) + 0.0 for v in values), spec)
 
 
-def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -> Iterator[Tap]:
+def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, way: Way) -> Iterator[Tap]:
     yield from _setup(experiment, panel)
     scene = pixel_scene(experiment, panel)
     sources = [q for q in range(experiment.beam.sources) if every_term or q in (0, 2)]
@@ -101,7 +123,7 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -
         for source in range(experiment.beam.sources):
             now = term(scene, at, source)
             cached = cached.polarized(now)
-            factor, orientations = term_factor(scene, at, now), orientation_sum(scene, now.S, PLAIN)
+            factor, orientations = term_factor(scene, at, now), orientation_sum(scene, now.S, way)
             before = before + factor * orientations
             running.append((orientations, factor, before))
             walk.append((at, now))
@@ -111,39 +133,39 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool) -
             continue
         index = f"{at.layer},{at.slow},{at.fast},{now.source}"
         yield from _term(scene, at, now, cached, f"term[{index}]")
-        yield from _orientation(scene, now, 0, f"term[{index}]")
+        yield from _orientation(scene, now, 0, f"term[{index}]", way.dtype)
         for name, value in zip(RUNNING, sums, strict=True):
-            yield _tap(f"term[{index}]", name, value, "intensity 5, 6")
+            yield tap(f"term[{index}]", name, value, "intensity 5, 6")
         for t, angle in enumerate(phi):
             for m in range(domains if every_term else 1):
                 place = f"step[{index},{t},{m}]"
-                yield _tap(place, "phi_tic", float(t), "crystal 9")
-                yield _tap(place, "phi_deg", degrees_from_radians(angle), "crystal 9")
-                taps = list(_orientation(scene, now, t * domains + m, place))
-                k = next(tap for tap in taps if tap.name == "hkl_frac").values[1]
+                yield tap(place, "phi_tic", float(t), "crystal 9")
+                yield tap(place, "phi_deg", degrees_from_radians(angle), "crystal 9")
+                taps = list(_orientation(scene, now, t * domains + m, place, way.dtype))
+                k = next(one for one in taps if one.name == "hkl_frac").values[1]
                 yield Tap(place, "k_frac", (k,), "intensity 3")
                 yield from taps
-    yield from _amplitudes(scene, [now for _, now in walk])
-    yield from _pixel(experiment, scene, pixel, cached, before, walk[-1])
+    yield from _amplitudes(scene, [now for _, now in walk], way.dtype)
+    yield from _pixel(experiment, scene, pixel, (cached, before, *walk[-1]), way)
 
 
-def _amplitudes(scene: PixelScene, terms: list[Term]) -> Iterator[Tap]:
+def _amplitudes(scene: PixelScene, terms: list[Term], dtype: torch.dtype) -> Iterator[Tap]:
     """What all look-ups of the pixel gave together: every term, phi step and domain that is not cut by dmin."""
     values, outside = [], 0
     for now in terms:
         if not bool(now.kept):
             continue
         for cell in scene.A:
-            found = _reflection(scene, now, cell)
+            found = reflection_of(scene, now, cell, dtype)
             values.append(float(found.F))
             outside += not _in_table(scene, found)
     count = len(values)
-    yield _tap("pixel", "F_cell_lookups", float(count), "structure_factors 3, 5")
-    yield _tap("pixel", "F_cell_outside_table", float(outside), "structure_factors 3, 5")
-    yield _tap("pixel", "F_cell_zero", float(sum(value == 0.0 for value in values)), "structure_factors 3, 5")
-    yield _tap("pixel", "F_cell_mean", math.fsum(values) / count if count else 0.0, "structure_factors 3, 5")
+    yield tap("pixel", "F_cell_lookups", float(count), "structure_factors 3, 5")
+    yield tap("pixel", "F_cell_outside_table", float(outside), "structure_factors 3, 5")
+    yield tap("pixel", "F_cell_zero", float(sum(value == 0.0 for value in values)), "structure_factors 3, 5")
+    yield tap("pixel", "F_cell_mean", math.fsum(values) / count if count else 0.0, "structure_factors 3, 5")
     bounds = torch.tensor([min(values, default=0.0), max(values, default=0.0)], dtype=torch.float64)
-    yield _tap("pixel", "F_cell_bounds", bounds, "structure_factors 3, 5")
+    yield tap("pixel", "F_cell_bounds", bounds, "structure_factors 3, 5")
 
 
 def _in_table(scene: PixelScene, found: Reflection) -> bool:
@@ -162,116 +184,115 @@ def _setup(experiment: Experiment, index: int) -> Iterator[Tap]:
     placement = Placement(**{name: getattr(panel, name) for name in Placement._fields})
     stages = placement_stages(placement, experiment.beam.direction)
     for name, angle in zip(("rotx", "roty", "rotz"), placement.rotations, strict=True):
-        yield _tap("setup", f"angles_rad.{name}", angle, "geometry 8")
-    yield _tap("setup", "angles_rad.twotheta", placement.twotheta, "geometry 8")
+        yield tap("setup", f"angles_rad.{name}", angle, "geometry 8")
+    yield tap("setup", "angles_rad.twotheta", placement.twotheta, "geometry 8")
     axes = ("fdet", "sdet", "odet")
     for name, axis in zip(axes, stages.turned, strict=True):
-        yield _tap("setup", f"{name}_after_rotz", axis, "geometry 8")
-    yield _tap("setup", "twotheta_axis", placement.twotheta_axis, "geometry 3")
+        yield tap("setup", f"{name}_after_rotz", axis, "geometry 8")
+    yield tap("setup", "twotheta_axis", placement.twotheta_axis, "geometry 3")
     for stage in ("after_twotheta", "final"):
         for name, axis in zip(axes, stages.swung, strict=True):
-            yield _tap("setup", f"{name}_{stage}", axis, "geometry 8")
-    yield _tap("setup", "distance_m", stages.distance, "geometry 7")
+            yield tap("setup", f"{name}_{stage}", axis, "geometry 8")
+    yield tap("setup", "distance_m", stages.distance, "geometry 7")
     if placement.pivot == "sample":
-        yield _tap("setup", "Fclose_m", placement.near_point[0], "geometry 2")
-        yield _tap("setup", "Sclose_m", placement.near_point[1], "geometry 2")
-        yield _tap("setup", "close_distance_m", stages.close_distance, "geometry 7")
-        yield _tap("setup", "ratio", stages.ratio, "geometry 7")
+        yield tap("setup", "Fclose_m", placement.near_point[0], "geometry 2")
+        yield tap("setup", "Sclose_m", placement.near_point[1], "geometry 2")
+        yield tap("setup", "close_distance_m", stages.close_distance, "geometry 7")
+        yield tap("setup", "ratio", stages.ratio, "geometry 7")
         for name, part in zip(("fast", "slow", "close"), stages.terms, strict=True):
-            yield _tap("setup", f"term_{name}_before_rot", part, "geometry 8")
-        yield _tap("setup", "pix0_before_rotation", stages.origin_before, "geometry 8")
-        yield _tap("setup", "pix0_after_rotz", stages.origin_turned, "geometry 8")
-        yield _tap("setup", "pix0_after_twotheta", stages.origin, "geometry 8")
+            yield tap("setup", f"term_{name}_before_rot", part, "geometry 8")
+        yield tap("setup", "pix0_before_rotation", stages.origin_before, "geometry 8")
+        yield tap("setup", "pix0_after_rotz", stages.origin_turned, "geometry 8")
+        yield tap("setup", "pix0_after_twotheta", stages.origin, "geometry 8")
     else:
         yield from _rotations(placement.rotations)
-        yield _tap("setup", "Fbeam_m", placement.beam_centre[0], "geometry 4")
-        yield _tap("setup", "Sbeam_m", placement.beam_centre[1], "geometry 4")
+        yield tap("setup", "Fbeam_m", placement.beam_centre[0], "geometry 4")
+        yield tap("setup", "Sbeam_m", placement.beam_centre[1], "geometry 4")
         for name, part in zip(("fast", "slow", "beam"), stages.terms, strict=True):
-            yield _tap("setup", f"term_{name}", part, "geometry 8")
-        yield _tap("setup", "pix0_vector", stages.origin, "geometry 8")
-    yield _tap("setup", "pix0_final_m", stages.origin, "geometry 8, 12")
+            yield tap("setup", f"term_{name}", part, "geometry 8")
+        yield tap("setup", "pix0_vector", stages.origin, "geometry 8")
+    yield tap("setup", "pix0_final_m", stages.origin, "geometry 8, 12")
 
 
 def _rotations(angles: Tensor) -> Iterator[Tap]:
     identity = torch.eye(3, dtype=torch.float64)
     for i, name in enumerate(("Rx", "Ry", "Rz")):
-        yield _tap("setup", name, rotate_xyz(identity, angles * identity[i]).T, "README, Notation")
-    yield _tap("setup", "R_total", rotate_xyz(identity, angles).T, "README, Notation")
+        yield tap("setup", name, rotate_xyz(identity, angles * identity[i]).T, "README, Notation")
+    yield tap("setup", "R_total", rotate_xyz(identity, angles).T, "README, Notation")
 
 
 def _term(scene: PixelScene, at: SubPixel, now: Term, cached: Cached, place: str) -> Iterator[Tap]:
-    yield _tap(place, "pix0_vector_meters", scene.origin, "geometry 8")
-    yield _tap(place, "fdet_vec", scene.fast, "geometry 8")
-    yield _tap(place, "sdet_vec", scene.slow, "geometry 8")
-    yield _tap(place, "pixel_pos_meters", at.positions, "geometry 10")
-    yield _tap(place, "R_distance_meters", at.distance, "geometry 11")
-    yield _tap(place, "omega_pixel_sr", at.omega if scene.per_term_omega else cached.omega, "geometry 11; intensity 5")
-    yield _tap(place, "capture_fraction", at.capture if scene.per_term_thick else cached.capture, "intensity 5")
-    yield _tap(place, "close_distance_meters", scene.close_distance, "geometry 9")
-    yield _tap(place, "obliquity_factor", scene.close_distance / at.distance, "geometry 11")
-    yield _tap(place, "diffracted_vec", at.directions, "geometry 11")
-    yield _tap(place, "source_index", float(now.source), "sources 6")
+    yield tap(place, "pix0_vector_meters", scene.origin, "geometry 8")
+    yield tap(place, "fdet_vec", scene.fast, "geometry 8")
+    yield tap(place, "sdet_vec", scene.slow, "geometry 8")
+    yield tap(place, "pixel_pos_meters", at.positions, "geometry 10")
+    yield tap(place, "R_distance_meters", at.distance, "geometry 11")
+    yield tap(place, "omega_pixel_sr", at.omega if scene.per_term_omega else cached.omega, "geometry 11; intensity 5")
+    yield tap(place, "capture_fraction", at.capture if scene.per_term_thick else cached.capture, "intensity 5")
+    yield tap(place, "close_distance_meters", scene.close_distance, "geometry 9")
+    yield tap(place, "obliquity_factor", scene.close_distance / at.distance, "geometry 11")
+    yield tap(place, "diffracted_vec", at.directions, "geometry 11")
+    yield tap(place, "source_index", float(now.source), "sources 6")
     incident, wavelength = scene.incident[now.source], scene.wavelength[now.source]
-    yield _tap(place, "incident_vec", incident, "sources 8")
-    yield _tap(place, "lambda_meters", wavelength * METRES_PER_ANGSTROM, "sources 2")
-    yield _tap(place, "lambda_angstroms", wavelength, "sources 2")
-    yield _tap(place, "scattering_vec_per_m", now.S / METRES_PER_ANGSTROM, "intensity 3")
-    yield _tap(place, "cut_by_dmin", (~now.kept).to(torch.float64), "intensity 3")
+    yield tap(place, "incident_vec", incident, "sources 8")
+    yield tap(place, "lambda_meters", wavelength * METRES_PER_ANGSTROM, "sources 2")
+    yield tap(place, "lambda_angstroms", wavelength, "sources 2")
+    yield tap(place, "scattering_vec_per_m", now.S / METRES_PER_ANGSTROM, "intensity 3")
+    yield tap(place, "cut_by_dmin", (~now.kept).to(torch.float64), "intensity 3")
     polarization = now.polarization if scene.per_term_polar else cached.polarization
-    yield _tap(place, "polar", polarization, "intensity 5")
-    yield _tap(place, "cos2theta", dot(at.directions, incident), "intensity 5")
+    yield tap(place, "polar", polarization, "intensity 5")
+    yield tap(place, "cos2theta", dot(at.directions, incident), "intensity 5")
     for name, axis in zip("abc", scene.reciprocal, strict=True):
-        yield _tap(place, f"{name}_star_unrotated_per_A", axis, "crystal 6")
+        yield tap(place, f"{name}_star_unrotated_per_A", axis, "crystal 6")
 
 
-def _reflection(scene: PixelScene, now: Term, cell: Tensor) -> Reflection:
+def reflection_of(scene: PixelScene, now: Term, cell: Tensor, dtype: torch.dtype) -> Reflection:
+    """What one orientation `cell` [3,3] gives for the scattering vector of a term."""
     table = scene.structure_factors
-    problem = LatticeProblem(
-        table, scene.shape, scene.reciprocal, scene.fudge, scene.interpolate, scene.radius, torch.float64
-    )
-    return reflection(now.S, cell, scene.N, table.flat(), problem)
+    problem = LatticeProblem(table, scene.shape, scene.reciprocal, scene.fudge, scene.interpolate, scene.radius, dtype)
+    return reflection(now.S, cell, scene.N.to(dtype), table.flat().to(dtype), problem)
 
 
-def _orientation(scene: PixelScene, now: Term, orientation: int, place: str) -> Iterator[Tap]:
+def _orientation(scene: PixelScene, now: Term, orientation: int, place: str, dtype: torch.dtype) -> Iterator[Tap]:
     cell = scene.A[orientation]
-    found = _reflection(scene, now, cell)
+    found = reflection_of(scene, now, cell, dtype)
     for name, axis in zip("abc", cell, strict=True):
-        yield _tap(place, f"{name}_angstroms", axis, "crystal 9, 10")
-    yield _tap(place, "hkl_frac", torch.stack(found.indices), "intensity 3")
-    yield _tap(place, "hkl_rounded", torch.stack(found.nearest), "intensity 3")
+        yield tap(place, f"{name}_angstroms", axis, "crystal 9, 10")
+    yield tap(place, "hkl_frac", torch.stack(found.indices), "intensity 3")
+    yield tap(place, "hkl_rounded", torch.stack(found.nearest), "intensity 3")
     if scene.shape == "square":
         for name, delta, count in zip("abc", found.delta, scene.N, strict=True):
-            yield _tap(place, f"F_latt_{name}", sincg(delta, count), "intensity 4")
-    yield _tap(place, "F_latt", found.L, "intensity 4")
-    yield _tap(place, "F_cell", found.F, "structure_factors 3, 5")
-    yield _tap(place, "in_table", float(_in_table(scene, found)), "structure_factors 3, 5")
-    yield _tap(place, "F_latt_squared", found.L**2, "intensity 3")
-    yield _tap(place, "F_cell_squared", found.F**2, "intensity 3")
-    yield _tap(place, "I_contribution", found.F**2 * found.L**2, "intensity 3")
+            yield tap(place, f"F_latt_{name}", sincg(delta, count.to(dtype)), "intensity 4")
+    yield tap(place, "F_latt", found.L, "intensity 4")
+    yield tap(place, "F_cell", found.F, "structure_factors 3, 5")
+    yield tap(place, "in_table", float(_in_table(scene, found)), "structure_factors 3, 5")
+    yield tap(place, "F_latt_squared", found.L**2, "intensity 3")
+    yield tap(place, "F_cell_squared", found.F**2, "intensity 3")
+    yield tap(place, "I_contribution", found.F**2 * found.L**2, "intensity 3")
 
 
 def _pixel(
-    experiment: Experiment, scene: PixelScene, pixel: Tensor, cached: Cached, terms: Tensor, last: tuple[SubPixel, Term]
+    experiment: Experiment, scene: PixelScene, pixel: Tensor, walked: tuple[Cached, Tensor, SubPixel, Term], way: Way
 ) -> Iterator[Tap]:
-    sums = accumulate(scene, pixel, lambda S: orientation_sum(scene, S, PLAIN))
+    cached, terms, at, now = walked
+    sums = accumulate(scene, pixel, lambda S: orientation_sum(scene, S, way))
     value = scaled(experiment, sums.total, sums.background)
     water, fluence = experiment.crystal.water, experiment.beam.fluence
     background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)
-    yield _tap("pixel", "I_background", background, "intensity 6")
-    yield _tap("pixel", "I_before_scaling", background + terms, "intensity 6")
+    yield tap("pixel", "I_background", background, "intensity 6")
+    yield tap("pixel", "I_before_scaling", background + terms, "intensity 6")
     scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * fluence / experiment.steps
-    yield _tap("pixel", "I_normalised", (background + terms) * scale, "intensity 6")
-    yield _tap("pixel", "r_e_meters", math.sqrt(CLASSICAL_ELECTRON_RADIUS_SQUARED), "README, Constants")
-    yield _tap("pixel", "r_e_sqr", CLASSICAL_ELECTRON_RADIUS_SQUARED, "README, Constants")
-    yield _tap("pixel", "fluence_photons_per_m2", fluence, "intensity 6")
-    yield _tap("pixel", "steps", float(experiment.steps), "intensity 2")
-    yield _tap("pixel", "oversample_thick", float(scene.per_term_thick), "intensity 5")
-    yield _tap("pixel", "oversample_polar", float(scene.per_term_polar), "intensity 5")
-    yield _tap("pixel", "oversample_omega", float(scene.per_term_omega), "intensity 5")
-    yield _tap("pixel", "capture_fraction", cached.capture, "intensity 5")
-    yield _tap("pixel", "polar", cached.polarization, "intensity 5")
-    yield _tap("pixel", "omega_pixel", cached.omega, "geometry 11; intensity 5")
-    at, now = last
-    yield _tap("pixel", "cos_2theta", dot(at.directions, scene.incident[now.source]), "intensity 5")
-    yield _tap("pixel", "I_pixel_final", value, "intensity 6")
-    yield _tap("pixel", "floatimage_accumulated", value.to(torch.float32).to(torch.float64), "intensity 6")
+    yield tap("pixel", "I_normalised", (background + terms) * scale, "intensity 6")
+    yield tap("pixel", "r_e_meters", math.sqrt(CLASSICAL_ELECTRON_RADIUS_SQUARED), "README, Constants")
+    yield tap("pixel", "r_e_sqr", CLASSICAL_ELECTRON_RADIUS_SQUARED, "README, Constants")
+    yield tap("pixel", "fluence_photons_per_m2", fluence, "intensity 6")
+    yield tap("pixel", "steps", float(experiment.steps), "intensity 2")
+    yield tap("pixel", "oversample_thick", float(scene.per_term_thick), "intensity 5")
+    yield tap("pixel", "oversample_polar", float(scene.per_term_polar), "intensity 5")
+    yield tap("pixel", "oversample_omega", float(scene.per_term_omega), "intensity 5")
+    yield tap("pixel", "capture_fraction", cached.capture, "intensity 5")
+    yield tap("pixel", "polar", cached.polarization, "intensity 5")
+    yield tap("pixel", "omega_pixel", cached.omega, "geometry 11; intensity 5")
+    yield tap("pixel", "cos_2theta", dot(at.directions, scene.incident[now.source]), "intensity 5")
+    yield tap("pixel", "I_pixel_final", value, "intensity 6")
+    yield tap("pixel", "floatimage_accumulated", value.to(torch.float32).to(torch.float64), "intensity 6")

@@ -82,9 +82,16 @@ INLINE void sum_double(int shape, int lookup, const struct lattice *in, struct c
             double x = S->x[lane], y = S->y[lane], z = S->z[lane], h, k, l;
             double dh = split(A, x, y, z, &h), dk = split(A + 3, x, y, z, &k), dl = split(A + 6, x, y, z, &l);
             double L = shape == DIFFUSE ? 1.0 : amplitude(shape, dh, dk, dl, &numbers);
+            TAP("orientation", m)
+            TAP3("hkl_rounded", h, k, l)
+            TAP3("hkl_rest", dh, dk, dl)
+            TAP("F_latt", L)
+            if (lookup == NEAREST) TAP("F_cell", table[place(&grid, h, k, l)])
+            if (lookup == TRICUBIC) TAP("F_cell", F[lane])
             if (lookup == NEAREST) L *= table[place(&grid, h, k, l)];
             if (lookup == TRICUBIC) L *= F[lane];
             sum[lane] += shape == DIFFUSE ? L * L * diffuse(h + dh, k + dk, l + dl, dh, dk, dl, &numbers) : L * L;
+            TAP("I_orientations", sum[lane])
         }
     }
 }
@@ -114,11 +121,17 @@ INLINE void sum_single(int shape, int lookup, const struct lattice *in, struct c
         }
         SIMD for (int lane = 0; lane < LANES; lane++) {
             float L = amplitudef(shape, fraction[0][lane], fraction[1][lane], fraction[2][lane], &numbers);
+            TAP("orientation", m)
+            TAP3("hkl_rest", fraction[0][lane], fraction[1][lane], fraction[2][lane])
+            TAP("F_latt", L)
+            if (lookup == NEAREST) TAP("F_cell", table[index[lane]])
+            if (lookup == TRICUBIC) TAP("F_cell", F[lane])
             if (lookup == NEAREST) L *= table[index[lane]];
             if (lookup == TRICUBIC) L *= F[lane];
             F[lane] = L;
         }
         SIMD for (int lane = 0; lane < LANES; lane++) sum[lane] += (double)F[lane] * (double)F[lane];
+        TAP("I_orientations", sum[0])
     }
 }
 

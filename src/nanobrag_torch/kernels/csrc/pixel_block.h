@@ -22,9 +22,14 @@ INLINE void add_sources(const struct scene *scene, const struct pixels *pixels, 
         struct vectors S;
         double kept[LANES], p[LANES], intensity[LANES];
         scatter(scene, at, source, &S, kept);
+        TAP("source", q)
+        TAP3("scattering_vec_per_A", S.x[0], S.y[0], S.z[0])
+        TAP("kept", kept[0])
         for (int lane = 0; lane < LANES; lane++) p[lane] = 1.0;
-        if (scene->polarized && (seeking || scene->per_term_polar || scene->background == BACKGROUND_EXACT))
+        if (scene->polarized && (seeking || scene->per_term_polar || scene->background == BACKGROUND_EXACT)) {
             polarize(scene, at, source, p);
+            TAP("polarization", p[0])
+        }
         if (seeking) {
             SIMD for (int lane = 0; lane < LANES; lane++) {
                 double cached = sums->polarization[lane];
@@ -46,6 +51,8 @@ INLINE void add_sources(const struct scene *scene, const struct pixels *pixels, 
             factor *= polar ? p[lane] : 1.0;
             factor *= thick ? at->kappa[lane] : 1.0;
             sums->total[lane] += factor * intensity[lane];
+            TAP("term_factor", factor)
+            TAP("running_total", sums->total[lane])
         }
     }
 }
@@ -61,6 +68,11 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
             for (int64_t fast = 0; fast < scene->oversample; fast++) {
                 struct sub_pixel at;
                 sub_pixel(scene, pixels, layer, slow, fast, &at);
+                TAP3("layer_slow_fast", layer, slow, fast)
+                TAP3("diffracted_vec", at.x[0], at.y[0], at.z[0])
+                TAP("inverse_distance_per_m", at.inverse[0])
+                TAP("omega_sr", at.omega[0])
+                TAP("capture_fraction", at.kappa[0])
                 if (!slow && !fast) {
                     if (!layer) memcpy(sums->omega, at.omega, sizeof at.omega);
                     memcpy(sums->kappa, at.kappa, sizeof at.kappa);
@@ -74,6 +86,9 @@ INLINE void sum_block(const struct scene *scene, const struct pixels *pixels, st
         double factor = scene->per_term_omega ? 1.0 : omega;
         factor *= scene->per_term_polar ? 1.0 : p;
         factor *= scene->per_term_thick ? 1.0 : kappa;
+        TAP("cached_omega_sr", omega)
+        TAP("cached_polarization", p)
+        TAP("cached_capture_fraction", kappa)
         sums->total[lane] *= factor;
         if (scene->background == BACKGROUND_NANOBRAGG) sums->background[lane] = kappa * p * omega;
     }
@@ -86,6 +101,7 @@ INLINE void block_sums(const struct scene *scene, int simple, const struct pixel
         struct simple now;
         double total[LANES];
         simple_block(scene, pixels, out->scale, out->angle != 0, &now, total);
+        TAP("scaled_total", total[0])
         store(total, span, out->total);
         store_single(total, span, out->total_single);
         store(now.omega, span, out->angle);
@@ -94,6 +110,8 @@ INLINE void block_sums(const struct scene *scene, int simple, const struct pixel
     struct sums sums;
     sum_block(scene, pixels, &sums);
     SIMD for (int lane = 0; lane < LANES; lane++) sums.total[lane] *= out->scale;
+    TAP("scaled_total", sums.total[0])
+    TAP("background_factor", sums.background[0])
     store(sums.total, span, out->total);
     store_single(sums.total, span, out->total_single);
     store(sums.background, span, out->background);

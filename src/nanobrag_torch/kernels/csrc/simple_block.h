@@ -61,6 +61,11 @@ INLINE void simple_geometry(const struct scene *scene, const struct pixels *rest
         out->S.z[lane] = z * to_S - sz;
         if (wants_angle) out->omega[lane] = omega;
         out->factor[lane] = whole * (polarized ? p * omega : omega);
+        TAP3("scattering_vec_per_A", out->S.x[lane], out->S.y[lane], out->S.z[lane])
+        TAP("inverse_distance_per_m", inverse)
+        TAP("polarization", polarized ? p : 1.0)
+        TAP("omega_sr", omega)
+        TAP("scaled_factor", out->factor[lane])
     }
 }
 

@@ -10,7 +10,8 @@
  * GROUP_ADD    add a number of every thread of the group at one place, always in the same order
  * SHARED_ADD   add at a place that threads of several groups share
  * RATIO, ROOT  quotient and square root, on a card without the branches for numbers that do not occur
- * CHOICE       a choice of the scene: a constant where the code is compiled for one scene (FIXED) */
+ * CHOICE       a choice of the scene: a constant where the code is compiled for one scene (FIXED)
+ * TAP          a number that the tracing build (trace.c) writes down; nothing elsewhere */
 #ifndef NANOBRAG_TARGET_H
 #define NANOBRAG_TARGET_H
 
@@ -109,6 +110,13 @@ INLINE double root(double x) {
 #define GROUP_ADD(PLACE, VALUE) (PLACE) += (VALUE);
 #define SHARED_ADD(PLACE, VALUE) (PLACE) += (VALUE)
 #endif
+
+#ifdef TRACED
+#define TAP(NAME, VALUE) { tap(NAME, (double)(VALUE)); }
+#else
+#define TAP(NAME, VALUE) {}
+#endif
+#define TAP3(NAME, A, B, C) TAP(NAME, A) TAP(NAME, B) TAP(NAME, C)
 
 #ifdef FIXED
 #define CHOICE(CONFIG, NAME) FIXED_##NAME
