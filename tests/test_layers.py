@@ -22,7 +22,7 @@ LEVELS = (
     ("pipeline",),
     ("spots", "register"),
     ("settling", "refine"),
-    ("cli", "detector"),
+    ("cli", "detector", "coherent"),
     ("parity", "view", "dataset"),
     ("hostile",),
 )
