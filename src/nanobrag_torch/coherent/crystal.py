@@ -45,7 +45,8 @@ def cell_weights(hkl: tuple[float, float, float], displacement: Tensor, occupanc
 def fractional(displacement_A: Tensor, experiment: Experiment) -> Tensor:
     """Displacements [..., 3] in Å (lab frame, spindle at zero) as fractions of the cell vectors [..., 3]."""
     direct = lattice_of(experiment.crystal, experiment.physics == "exact").direct
-    return displacement_A @ torch.linalg.inv(direct)
+    inverse: Tensor = torch.linalg.inv(direct)
+    return displacement_A @ inverse
 
 
 def array_image(

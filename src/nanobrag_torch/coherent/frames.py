@@ -1,0 +1,110 @@
+"""Measured far-field frames, in memory or read from a file as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanobrag_torch.errors import FileFormatError, InputError
+
+
+class Frames(Protocol):
+    """Frames of photons [count, size, size], the direct beam at pixel size/2."""
+
+    count: int
+    size: int
+
+    def read(self, numbers: Sequence[int]) -> Tensor:
+        """Frames [B, size, size] in double of ascending numbers [B]."""
+
+
+class MemoryFrames:
+    """Frames that are in memory: [count, size, size]."""
+
+    def __init__(self, counts: Tensor) -> None:
+        if counts.dim() != 3 or counts.shape[1] != counts.shape[2] or not len(counts):
+            raise InputError("frames", f"their shape is {list(counts.shape)}", "give [frames, size, size], not empty")
+        self.counts = counts
+        self.count, self.size = int(counts.shape[0]), int(counts.shape[1])
+
+    def read(self, numbers: Sequence[int]) -> Tensor:
+        """Frames [B, size, size] in double."""
+        return self.counts[list(numbers)].to(torch.float64)
+
+
+class FileFrames:
+    """Frames of a data set in an HDF5 file, read by hyperslabs; nothing is kept. A context manager."""
+
+    def __init__(self, path: str, dataset: str) -> None:
+        import h5py
+
+        self.path, self.dataset = path, dataset
+        try:
+            # The cache of chunks is small, so that reading in any order takes no memory.
+            self.file = h5py.File(path, "r", rdcc_nbytes=1 << 20)
+        except OSError as error:
+            raise FileFormatError(path, "", f"is not an HDF5 file that can be read ({error})") from error
+        if dataset not in self.file:
+            self.file.close()
+            raise FileFormatError(path, dataset, "there is no such data set")
+        self.data = self.file[dataset]
+        shape = self.data.shape
+        if len(shape) != 3 or shape[1] != shape[2] or not shape[0]:
+            self.file.close()
+            raise FileFormatError(path, dataset, f"its shape is {list(shape)}, not [frames, size, size]")
+        self.count, self.size = int(shape[0]), int(shape[1])
+
+    def read(self, numbers: Sequence[int]) -> Tensor:
+        """Frames [B, size, size] in double."""
+        found = np.empty((len(numbers), self.size, self.size))
+        for row, number in enumerate(numbers):
+            found[row] = self.data[number]
+        return torch.from_numpy(found)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __enter__(self) -> FileFrames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def batches(count: int, size: int, generator: torch.Generator | None = None) -> Iterator[list[int]]:
+    """All numbers below `count` in ascending batches; which are together is drawn by the generator, if there is one."""
+    order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+    for some in torch.split(order, size):
+        yield sorted(some.tolist())
+
+
+def checked_sum(frames: Frames, mask: Tensor, batch: int = 32) -> Tensor:
+    """Photons [N, N] of all frames together, looking at every one.
+
+    Raises:
+        InputError: a frame has values that are not finite or negative where it is not masked, or no photon at all.
+    """
+    if tuple(mask.shape) != (frames.size, frames.size):
+        raise InputError("mask", f"its shape is {list(mask.shape)}", f"give [{frames.size}, {frames.size}]")
+    if not bool(mask.any()):
+        raise InputError("mask", "every pixel is masked", "leave some pixels")
+    total = torch.zeros(frames.size, frames.size, dtype=torch.float64)
+    for numbers in batches(frames.count, batch):
+        read = frames.read(numbers)
+        good = torch.where(mask, read, 0.0)
+        if not bool(torch.isfinite(good).all()):
+            number = numbers[int((~torch.isfinite(good)).flatten(1).any(1).nonzero()[0])]
+            raise InputError("frames", f"frame {number} has values that are not finite", "mask those pixels")
+        if bool((good.flatten(1).sum(1) <= 0).any()):
+            number = numbers[int((good.flatten(1).sum(1) <= 0).nonzero()[0])]
+            raise InputError("frames", f"frame {number} has no photon outside the mask", "leave it away")
+        total = total + good.sum(0)
+    return total
