@@ -28,8 +28,8 @@ quantities of single pixels, `inputs/` the files that the command lines name; `n
 def main() -> None:
     full = Path(sys.argv[1])
     third_party = (full / "inputs" / "THIRD_PARTY.txt").read_text().split()
-    shutil.rmtree(TARGET, ignore_errors=True)
     for name in ("images", "inputs", "traces"):
+        shutil.rmtree(TARGET / name, ignore_errors=True)
         (TARGET / name).mkdir(parents=True)
     kept = []
     for case in json.loads((full / "cases.json").read_text()):

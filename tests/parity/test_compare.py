@@ -88,6 +88,28 @@ def test_agreement_and_all_its_artifacts(c_program, tmp_path, capsys):
     assert page.count("data:image/png;base64,") == 3
 
 
+def test_the_keys_that_scripts_ask_for(script, tmp_path, monkeypatch):
+    """Documented figures at the top level, the same as the nested ones, and where and with what they were made."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    brighter = script('exec $C "$@" -fluence 1.2e29')
+    _, told = compared(tmp_path, "--c-bin", brighter)
+    metrics = told["metrics"]
+    assert told["correlation"] == metrics["correlation"] == pytest.approx(1.0)
+    assert told["rmse"] == metrics["rmse"] > 0
+    assert told["sum_ratio"] == metrics["sum_ratio"] == pytest.approx(1.25932015e29 / 1.2e29, rel=1e-6)
+    assert told["max_abs_difference"] == metrics["max_difference"] > 0
+    slow, fast = told["max_abs_difference_at"]
+    assert [slow, fast] == metrics["max_difference_at"]
+    images = [np.fromfile(tmp_path / "out" / f"{side}_float.bin", np.float32).reshape(24, 30) for side in ("c", "py")]
+    apart = np.abs(images[0].astype(float) - images[1])
+    assert apart[slow, fast] == apart.max() == pytest.approx(told["max_abs_difference"])
+    assert told["mean_peak_distance"] == metrics["peaks"]["mean_distance"] == 0.0
+    assert told["max_peak_distance"] == metrics["peaks"]["max_distance"] == 0.0
+    assert told["region_size"] == [24, 30]
+    assert told["environment"]["OMP_NUM_THREADS"] == "1"
+    assert told["checkout"] is None or len(told["checkout"].rstrip("+")) == 40
+
+
 def test_the_promised_bounds_decide(script, tmp_path):
     status, told = compared(tmp_path, "--c-bin", script('exec $C "$@" -fluence 1.259321e29'))
     assert status == 3
