@@ -30,6 +30,11 @@ FUZZED, FUZZ_PIECE = 1_000_000, 12_500
 BAD_PIECE = 1000
 KILLS = 50
 SANITIZED, SANITIZED_PIECE = 50_000, 2_500
+SPARE = 2_500
+"""Scenes beyond those wanted: some lines that are drawn make none."""
+STARTS = 31
+BEFORE_THE_GUARD = "6c07020^"
+"""The commit before the programs were guarded, which starting up is compared with."""
 SLOW = {"nexus": 8}
 """Kinds of which fewer are fuzzed, and how many times fewer: HDF5 takes milliseconds."""
 SCENE = [
@@ -77,8 +82,10 @@ def pieces() -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
         yield part, name, check
     for number in range(KILLS):
         yield "kills", f"{number:03d}", lambda n=number: killed(n)  # type: ignore[misc]
-    for first in range(0, SANITIZED, SANITIZED_PIECE):
-        yield "sanitized", f"{first:06d}", lambda f=first: sanitized(f)  # type: ignore[misc]
+    for first in range(0, SANITIZED + SPARE, SANITIZED_PIECE):
+        yield "sanitized", f"{first:06d}", lambda f=first: sanitized(f"{f}", f"{SANITIZED_PIECE}")  # type: ignore[misc]
+    yield "golden", "cases", lambda: sanitized("0", "0", "--golden")
+    yield "startup", "cost", startup
     weights = {kind: 1.0 / SLOW.get(kind, 1) for kind in kinds()}
     for kind, weight in weights.items():
         share = int(FUZZED * weight / sum(weights.values())) + 1
@@ -115,15 +122,47 @@ def limited(command: list[str], folder: Path | None = None, **options: Any) -> d
     return {"status": status, "out": out, "err": err, "seconds": time.perf_counter() - begun}
 
 
-def sanitized(first: int) -> dict[str, Any]:
-    """Scenes under the address and undefined-behaviour sanitizers."""
-    words = [sys.executable, str(ROOT / "scripts" / "sanitize.py"), "--first", str(first), "--scenes"]
-    done = limited([*words, str(SANITIZED_PIECE)])
+def sanitized(first: str, scenes: str, *more: str) -> dict[str, Any]:
+    """Scenes or golden cases under the address and undefined-behaviour sanitizers."""
+    script = str(ROOT / "scripts" / "sanitize.py")
+    done = limited([sys.executable, script, "--first", first, "--scenes", scenes, *more])
     told = [json.loads(line) for line in done["out"].splitlines() if line.startswith("{")]
     if done["status"] != 0 or not told:
         text = " ".join(done["err"][-1500:].split())
-        return {"count": 0, "findings": [{"problem": f"scenes from {first}: {done['status']}: {text}"}]}
+        return {"count": 0, "findings": [{"problem": f"sanitized {first} {' '.join(more)}: {done['status']}: {text}"}]}
     return {**told[-1], "findings": []}
+
+
+def startup() -> dict[str, Any]:
+    """What starting up costs more than before the programs were guarded: whole processes, in alternation, medians."""
+    scene = "-cell 40 45 50 -default_F 50 -N 4 -detpixels 8 -lambda 1.2 -distance 100 -oversample 1 -nonoise -nopgm"
+    lines = {"--version": ["--version"], "a refused line": ["-lambda", "x"], "a small image": scene.split()}
+    rows, problems = {}, []
+    with tempfile.TemporaryDirectory() as place:
+        old = Path(place, "before")
+        archive = subprocess.run(["git", "archive", BEFORE_THE_GUARD], cwd=ROOT, capture_output=True, check=True)
+        old.mkdir()
+        subprocess.run(["tar", "-x"], input=archive.stdout, cwd=old, check=True)
+        subprocess.run(["make", "-s", "native", f"PYTHON={sys.executable}"], cwd=old, capture_output=True, check=True)
+        for name, words in lines.items():
+            times: dict[str, list[float]] = {"before": [], "now": []}
+            for number in range(STARTS):
+                for side, path in (("before", old / "src"), ("now", ROOT / "src"))[:: 1 if number % 2 else -1]:
+                    times[side].append(own_time([*PROGRAM, *words], path, Path(place)))
+            middle = {side: sorted(values)[STARTS // 2] * 1000 for side, values in times.items()}
+            rows[name] = {"before_ms": middle["before"], "more_ms": middle["now"] - middle["before"]}
+            if rows[name]["more_ms"] > 20.0:
+                problems.append(f"{name}: {rows[name]['more_ms']:.0f} ms more than before")
+    return report([f"start-up: {text}" for text in problems], rows=rows)
+
+
+def own_time(command: list[str], source: Path, folder: Path) -> float:
+    """Processor seconds of a command that finds the package in `source`; others on the machine do not count."""
+    before = os.times()
+    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -154,15 +193,14 @@ def killed(number: int) -> dict[str, Any]:
         )
         time.sleep(rng.uniform(0.3, 1.0) * whole["seconds"])
         process.send_signal(getattr(signal, f"SIG{name}"))
-        begun = time.perf_counter()
-        err = process.communicate()[1].decode(errors="replace")
-        took, status = time.perf_counter() - begun, process.returncode
+        took, kept_waiting, err = ending(process)
+        status = process.returncode
         if "Traceback" in err:
             problems.append("a traceback")
         if name != "KILL" and status not in (0, 129, 130, 143, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT):
             problems.append(f"SIG{name}: status {status}")
-        if took > 1.0 + 0.5 * whole["seconds"] * (status == 0):
-            problems.append(f"SIG{name}: ended {took:.1f} s later")
+        if took - kept_waiting > 1.0 + 0.5 * whole["seconds"] * (status == 0):
+            problems.append(f"SIG{name}: ended {took:.1f} s later, of which it was kept waiting {kept_waiting:.1f} s")
         wanted = files_in(clean)
         for file, content in files_in(folder).items():
             if file in wanted and file.endswith(".cbf") and not series:
@@ -177,7 +215,33 @@ def killed(number: int) -> dict[str, Any]:
             problems.append(f"the run after it left {sorted(set(found) ^ {*wanted, 'mine.txt'})}")
         if series and any(found.get(f) != wanted[f] for f in wanted if f.endswith(".cbf")):
             problems.append("the series is not what it is without the kill")
-    return report([f"kill {number}: {text}" for text in problems])
+    late = {"signal": name, "took_s": took, "kept_waiting_s": kept_waiting, "status": status}
+    return report([f"kill {number}: {text}" for text in problems], **late)
+
+
+def ending(process: subprocess.Popen[bytes]) -> tuple[float, float, str]:
+    """Wait for the end of a process: seconds, those in which it was ready to run or waited for a disk, its errors.
+
+    The kernel counts how long a thread is ready without being given a processor (`schedstat`, second number), and how
+    long it waits for a disk (`stat`, field 42): on a machine that others use too, that is not this program's doing.
+    """
+    begun, start, last = time.perf_counter(), waited(process.pid), 0.0
+    while process.poll() is None:
+        last = max(last, waited(process.pid))
+        time.sleep(0.01)
+    took = time.perf_counter() - begun
+    err = process.stderr.read().decode(errors="replace") if process.stderr else ""
+    return took, min(max(last - start, 0.0), took), err
+
+
+def waited(pid: int) -> float:
+    """Seconds for which the main thread of a process has been kept waiting so far."""
+    try:
+        queue = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        disk = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[39]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0.0
+    return queue + disk
 
 
 def signal_latency(name: str) -> dict[str, Any]:
@@ -352,10 +416,12 @@ TITLES = {
     "bad": ("bad command lines and damaged inputs, run to the end", 4700),
     "fuzzed": ("fuzzed inputs of the readers and the command line", FUZZED),
     "sanitized": ("scenes under address and undefined-behaviour sanitizers", SANITIZED),
+    "golden": ("golden cases under the same", 40),
     "kills": ("runs and series ended by SIGKILL, SIGTERM, SIGHUP or SIGINT, and run again", KILLS),
     "signals": ("signals while native code computes, children of nb-compare", 4),
     "disks": ("full and closed outputs, little memory", 5),
     "together": ("runs at once in one folder, renders after a fork", 4),
+    "startup": ("start-up beside the commit before the guard", 1),
 }
 
 
@@ -395,6 +461,16 @@ def table() -> None:
         f"Of the bad inputs {text or 'none'} ended. Some bad values are good ones elsewhere (`-N 7`), hence status 0.",
     ]
     lines += [f"After a signal while native code computes the program ends within {', '.join(latency)} s."]
+    late = [one for one in done["kills"] if "took_s" in one and one["signal"] != "KILL" and one["status"] != 0]
+    if late:
+        longest = max(one["took_s"] - one["kept_waiting_s"] for one in late)
+        lines += [
+            f"Of {len(late)} runs that a signal ended before their time the slowest took {longest:.2f} s for it, without the time",
+            "in which it was ready and other programs of the machine had the processor or the disk.",
+        ]
+    for one in done["startup"]:
+        costs = (f"{row['more_ms']:+.0f} ms on {row['before_ms']:.0f} ms ({name})" for name, row in one["rows"].items())
+        lines += [f"Start-up, processor time beside the commit before the guard: {', '.join(costs)}."]
     kinds = sorted({place.name.split("-")[1] for place in DONE.glob("fuzzed-*.json")})
     lines += [f"Fuzz targets: {', '.join(kinds)}."]
     if findings:

@@ -13,6 +13,7 @@ A program is a function from words to a status. `guarded` runs it so that
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
@@ -61,12 +62,14 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
     own = words[: words.index("--")] if "--" in words else words
     wanted = any(word in TRACEBACK for word in own)
     words = [word for word in own if word not in TRACEBACK] + words[len(own) :]
+    ended = False
     with _streams() as out:
         try:
             with _signals():
                 status = program(words)
                 out.flush()
         except KeyboardInterrupt as error:
+            ended = True
             status = 128 + error.number if isinstance(error, Ended) else INTERRUPTED
             said = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
             complain(name, said)
@@ -78,7 +81,7 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
         if out.failure and status == 0:
             complain(name, f"the standard output cannot be written: {out.failure}; the files are complete")
             status = FAULT
-    if argv is None and _ABANDONED:
+    if argv is None and (ended or _ABANDONED):
         _leave(status)
     return status
 
@@ -365,7 +368,12 @@ def interruptible(work: Callable[[], T]) -> T:
 
 
 def _leave(status: int) -> None:
-    """End the process without waiting for the threads that still compute."""
+    """End the process without waiting for threads that still compute, or for the interpreter to take itself apart.
+
+    With torch loaded that takes up to a second on a busy machine. What is registered for the end is done.
+    """
+    with suppress(Exception):
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
