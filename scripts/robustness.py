@@ -32,9 +32,6 @@ KILLS = 50
 SANITIZED, SANITIZED_PIECE = 50_000, 2_500
 SPARE = 2_500
 """Scenes beyond those wanted: some lines that are drawn make none."""
-STARTS = 31
-BEFORE_THE_GUARD = "6c07020^"
-"""The commit before the programs were guarded, which starting up is compared with."""
 SLOW = {"nexus": 8}
 """Kinds of which fewer are fuzzed, and how many times fewer: HDF5 takes milliseconds."""
 SCENE = [
@@ -85,7 +82,7 @@ def pieces() -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
     for first in range(0, SANITIZED + SPARE, SANITIZED_PIECE):
         yield "sanitized", f"{first:06d}", lambda f=first: sanitized(f"{f}", f"{SANITIZED_PIECE}")  # type: ignore[misc]
     yield "golden", "cases", lambda: sanitized("0", "0", "--golden")
-    yield "startup", "cost", startup
+    yield "startup", "cost", started
     weights = {kind: 1.0 / SLOW.get(kind, 1) for kind in kinds()}
     for kind, weight in weights.items():
         share = int(FUZZED * weight / sum(weights.values())) + 1
@@ -133,36 +130,13 @@ def sanitized(first: str, scenes: str, *more: str) -> dict[str, Any]:
     return {**told[-1], "findings": []}
 
 
-def startup() -> dict[str, Any]:
-    """What starting up costs more than before the programs were guarded: whole processes, in alternation, medians."""
-    scene = "-cell 40 45 50 -default_F 50 -N 4 -detpixels 8 -lambda 1.2 -distance 100 -oversample 1 -nonoise -nopgm"
-    lines = {"--version": ["--version"], "a refused line": ["-lambda", "x"], "a small image": scene.split()}
-    rows, problems = {}, []
-    with tempfile.TemporaryDirectory() as place:
-        old = Path(place, "before")
-        archive = subprocess.run(["git", "archive", BEFORE_THE_GUARD], cwd=ROOT, capture_output=True, check=True)
-        old.mkdir()
-        subprocess.run(["tar", "-x"], input=archive.stdout, cwd=old, check=True)
-        subprocess.run(["make", "-s", "native", f"PYTHON={sys.executable}"], cwd=old, capture_output=True, check=True)
-        for name, words in lines.items():
-            times: dict[str, list[float]] = {"before": [], "now": []}
-            for number in range(STARTS):
-                for side, path in (("before", old / "src"), ("now", ROOT / "src"))[:: 1 if number % 2 else -1]:
-                    times[side].append(own_time([*PROGRAM, *words], path, Path(place)))
-            middle = {side: sorted(values)[STARTS // 2] * 1000 for side, values in times.items()}
-            rows[name] = {"before_ms": middle["before"], "more_ms": middle["now"] - middle["before"]}
-            if rows[name]["more_ms"] > 20.0:
-                problems.append(f"{name}: {rows[name]['more_ms']:.0f} ms more than before")
-    return report([f"start-up: {text}" for text in problems], rows=rows)
+def started() -> dict[str, Any]:
+    """What starting up costs more than before the programs were guarded."""
+    from startup import MOST_MS, measured
 
-
-def own_time(command: list[str], source: Path, folder: Path) -> float:
-    """Processor seconds of a command that finds the package in `source`; others on the machine do not count."""
-    before = os.times()
-    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    rows = measured()
+    over = [f"{name}: {row['more_ms']:.0f} ms" for name, row in rows.items() if row["more_ms"] > MOST_MS]
+    return report([f"start-up of {text} more than before" for text in over], rows=rows)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -465,8 +439,8 @@ def table() -> None:
     if late:
         longest = max(one["took_s"] - one["kept_waiting_s"] for one in late)
         lines += [
-            f"Of {len(late)} runs that a signal ended before their time the slowest took {longest:.2f} s for it, without the time",
-            "in which it was ready and other programs of the machine had the processor or the disk.",
+            f"Of {len(late)} runs that a signal ended before their time the slowest took {longest:.2f} s for it, not",
+            "counting the time in which it was ready and other programs of the machine had the processor or the disk.",
         ]
     for one in done["startup"]:
         costs = (f"{row['more_ms']:+.0f} ms on {row['before_ms']:.0f} ms ({name})" for name, row in one["rows"].items())
@@ -479,7 +453,15 @@ def table() -> None:
     print(f"writing {REPORT.relative_to(ROOT)}")
 
 
+def heard_by_children() -> None:
+    """Let children hear signals that this process was started to ignore, as behind `nohup` and `&`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # a handler is not handed on, ignoring is
+
+
 def main() -> None:
+    heard_by_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=tuple(TITLES), default=[], help="only these")
     parser.add_argument("--backwards", action="store_true", help="the last piece first, beside another run")

@@ -19,6 +19,7 @@ import numpy as np
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, image_agreement, single_problems
+from nanobrag_torch.parity.folders import COMPARED, check_folder, inputs_of
 from nanobrag_torch.parity.metrics import Metrics, cut, measure, plain, resampled
 from nanobrag_torch.parity.process import shown
 from nanobrag_torch.parity.programs import ENVIRONMENT, CProgram, checkout_commit, checksum, find_c_program, our_command
@@ -170,6 +171,8 @@ def _compare(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     our_command(options.py_bin)
     c = find_c_program(options.c_bin)
+    programs = [(str(c.path), "--c-bin"), *((path, "--py-bin") for path in (options.py_bin or "").split())]
+    check_folder(options.outdir, COMPARED, [*inputs_of(options.args), *programs], "--outdir")
     options.outdir.mkdir(parents=True, exist_ok=True)
     sides = run_both(_plan(options, c), options.outdir)
     ready = time.perf_counter()

@@ -22,6 +22,7 @@ from nanobrag_torch.errors import NanobragError, ParityError
 from nanobrag_torch.guard import FAULT, complain, guarded, piece_of_work, work_for_another
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds
 from nanobrag_torch.parity.case import Line, Result, terms_of, try_line
+from nanobrag_torch.parity.folders import TABLES, check_folder, inputs_of
 from nanobrag_torch.parity.fuzz import random_line
 from nanobrag_torch.parity.metrics import plain
 from nanobrag_torch.parity.programs import CProgram, find_c_program
@@ -56,6 +57,10 @@ def _run(argv: list[str]) -> int:
     try:
         c = find_c_program(options.c_bin)
         lines = list(_lines(options))
+        if options.outdir is not None:
+            read = [said for line in lines for said in inputs_of(line.args) if os.path.isabs(said[0])]
+            tables = [(path, "the table") for path in options.table]
+            check_folder(options.outdir, TABLES, [*tables, *read, (c.path, "--c-bin")], "--outdir")
     except ParityError as error:
         return _complain(str(error), NO_PROGRAM)
     except (NanobragError, ValueError) as error:

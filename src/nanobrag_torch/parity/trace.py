@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.parity.folders import TRACES, check_folder, inputs_of
 from nanobrag_torch.parity.process import run
 from nanobrag_torch.parity.programs import BUILD, REFERENCE, CProgram, find_c_program, own_program
 from nanobrag_torch.parity.words import OURS_ONLY, portable, without
@@ -144,6 +145,8 @@ def _trace(options: argparse.Namespace) -> int:
     from nanobrag_torch.parity.trace_compare import SINGLE_TOLERANCE, TOLERANCE, chosen, differences
     from nanobrag_torch.parity.trace_shown import drawn, sentence, traced_value
 
+    if options.out_dir is not None:
+        check_folder(options.out_dir, TRACES, inputs_of(options.args), "--out-dir")
     args = _with_misset_seed(portable(options.args, Path.cwd()))
     experiment = settled(args)
     dtype = torch.float32 if parse_line(args).config.output.dtype == "float32" else torch.float64

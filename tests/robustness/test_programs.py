@@ -1,0 +1,115 @@
+"""What holds for every program alike: the guard around it, and folders of results that destroy no input."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanobrag_torch import guard
+from nanobrag_torch.hostile.seeds import HKL
+from nanobrag_torch.parity.compare import main as nb_compare
+from nanobrag_torch.parity.matrix import main as nb_parity
+from nanobrag_torch.parity.trace import main as nb_trace
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+PROGRAMS = {name: place.split(":")[0] for name, place in SCRIPTS.items()}
+LINE = "-cell 40 -default_F 9 -N 3 -detpixels 8 -lambda 1 -distance 50 -pixel 1 -oversample 1 -nonoise -nopgm"
+
+
+def body(module: Any) -> str:
+    """The name of what the guard is put around."""
+    return "run_words" if hasattr(module, "run_words") else "_run"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_unforeseen_error_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    module = import_module(PROGRAMS[name])
+
+    def fails(words: list[str]) -> int:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(module, body(module), fails)
+    assert module.main([]) == guard.FAULT
+    said = capsys.readouterr().err
+    assert said == f"{name}: ZeroDivisionError: by nothing; this is a fault of the program (--traceback shows where)\n"
+    assert module.main(["--traceback"]) == guard.FAULT
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_signal_is_one_line(name: str, number: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    module = import_module(PROGRAMS[name])
+    left = []
+
+    def ends(words: list[str]) -> int:
+        try:
+            signal.raise_signal(number)
+        finally:
+            left.append("in order")
+        return 0
+
+    monkeypatch.setattr(module, body(module), ends)
+    assert module.main([]) == 128 + number
+    assert left == ["in order"]
+    assert re.fullmatch(rf"{name}: (ended by SIG\w+|interrupted)\n", capsys.readouterr().err)
+
+
+def test_after_a_signal_the_process_ends_without_taking_itself_apart() -> None:
+    """What is registered for the end is done; the second that torch needs to be taken apart is spared."""
+    code = (
+        "import atexit, signal, sys\nfrom nanobrag_torch import guard\n"
+        "class Slow:\n    def __del__(self): print('taken apart')\n"
+        "kept = Slow()\natexit.register(print, 'registered')\n"
+        "sys.argv = ['x']\nsys.exit(guard.guarded('x', lambda words: signal.raise_signal(signal.SIGTERM)))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "registered\n", "x: ended by SIGTERM\n")
+
+
+@pytest.mark.parametrize("link", [None, os.link, os.symlink], ids=["itself", "hard link", "symbolic link"])
+def test_nb_compare_overwrites_no_input(link: Any, tmp_path: Path, c_program: Any, capsys: Any) -> None:
+    table, out = tmp_path / "t.hkl", tmp_path / "out"
+    out.mkdir()
+    read = out / "c_float.bin" if link is None else table
+    read.write_bytes(HKL)
+    if link is not None:
+        link(table, out / "c_float.bin")
+    assert nb_compare(["--outdir", str(out), "--", *LINE.split(), "-hkl", str(read)]) == 1
+    assert "c_float.bin is the file of -hkl too; choose another folder" in capsys.readouterr().err
+    assert read.read_bytes() == HKL
+    assert os.listdir(out) == ["c_float.bin"]
+
+
+def test_nb_parity_overwrites_no_table(tmp_path: Path, c_program: Any, capsys: Any) -> None:
+    table = tmp_path / "results.json"
+    content = '{"lines": [{"id": "a", "args": "' + LINE + '"}]}'
+    table.write_text(content)
+    assert nb_parity([str(table), "--outdir", str(tmp_path)]) == 1
+    assert "results.json is the file of the table too" in capsys.readouterr().err
+    assert table.read_text() == content
+
+
+def test_nb_trace_overwrites_no_input(tmp_path: Path, capsys: Any) -> None:
+    table = tmp_path / "trace_2_3_py.txt"
+    table.write_bytes(HKL)
+    words = ["--pixel", "2", "3", "--out-dir", str(tmp_path), "--", *LINE.split(), "-hkl", str(table)]
+    assert nb_trace(words) == 1
+    assert "is the file of -hkl too" in capsys.readouterr().err
+    assert table.read_bytes() == HKL
+
+
+def test_no_pipe_is_written(tmp_path: Path, c_program: Any, capsys: Any) -> None:
+    os.mkfifo(tmp_path / "summary.json")
+    assert nb_compare(["--outdir", str(tmp_path), "--", *LINE.split()]) == 1
+    assert "summary.json is a pipe, not a file" in capsys.readouterr().err
