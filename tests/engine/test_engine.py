@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
 from functools import partial
@@ -146,3 +148,17 @@ def test_tasks_are_held_back():
     time.sleep(0.2)
     assert len(read) <= 4
     assert len(list(found)) == 11
+
+
+def test_the_log_of_dask_stays_quiet_however_late_it_is_imported():
+    pytest.importorskip("distributed")
+    code = (
+        "import logging, sys\n"
+        "from nanobrag_torch.engine.cluster import LOGS, _quiet\n"
+        "assert 'distributed' not in sys.modules\n"
+        "with _quiet():\n"
+        "    import distributed\n"
+        "    print({logging.getLogger(name).level for name in LOGS})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str({logging.CRITICAL})

@@ -8,7 +8,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nanobrag_torch.engine.place import Progress, Where
@@ -259,6 +259,9 @@ def _untyped(module: Any, name: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Lost workers are told of by the results; Dask's own log of every connection is not shown."""
+    # Dask sets the levels of its logs when it is imported, and would take back what is set here before.
+    with suppress(ImportError):
+        import distributed  # noqa: F401
     logs = [logging.getLogger(name) for name in LOGS]
     before = [log.level for log in logs]
     for log in logs:
