@@ -1,6 +1,7 @@
 """Prints what coherent imaging can show, as tables for reports/coherent.md.
 
     python scripts/check_coherent.py > reports/coherent.md
+    python scripts/check_coherent.py --streaming          (peak memory; where /proc tells the truth)
 
 A stored result of ptychi on the same scans (reports/coherent-ptychi.json, with its provenance) is printed beside ours.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -114,27 +114,36 @@ def streaming_lines(frames: int = 5216) -> list[str]:
     ]
 
 
+def resident(field: str) -> float:
+    """Resident memory of this process alone, MB: `VmRSS` now, `VmHWM` at most."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return float(line.split()[1]) / 1000
+
+
 def stream(path: str) -> None:
     """The child of `streaming_lines`."""
-    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    begin = resident("VmRSS")
     clock = time.perf_counter()
     frames, info = read_scan(path)
     with frames:
         options = Options(pie=PieOptions(epochs=2, positions_from=1, probe_from=1), likelihoods=1)
         options = Options(pie=options.pie, likelihood=LikelihoodOptions(steps=2), likelihoods=1)
         reconstruct(frames, info.mask, info.positions / info.object_pixel, options)
-    print(begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, time.perf_counter() - clock)
+    print(begin, resident("VmHWM"), time.perf_counter() - clock)
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--streaming"]:
+        print("\n".join(streaming_lines()))
+        return
     if sys.argv[1:2] == ["--stream"]:
         torch.set_num_threads(1)
         stream(sys.argv[2])
         return
     torch.set_num_threads(1)
     print("# Coherent imaging: what it shows\n\nMade by `scripts/check_coherent.py`.\n")
-    for lines in (crystal_lines(), [parseval_line()], scan_lines(), streaming_lines()):
-        print("\n".join(lines), end="\n\n", flush=True)
+    for lines in (crystal_lines, lambda: [parseval_line()], scan_lines):
+        print("\n".join(lines()), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":
