@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from nanobrag_torch.register.bspline import basis, bending_matrix, coefficients, evaluate, knot_count, weights
-from nanobrag_torch.register.mind import EDGES, descriptors, distances, variance_floor
+from nanobrag_torch.register.bspline import basis, coefficients, energy_matrices, evaluate, knot_count, weights
+from nanobrag_torch.register.mind import EDGES, Shape, descriptors, distances, variance_floor
 from nanobrag_torch.register.pyramid import eroded, filled, halved
 from nanobrag_torch.register.transforms import as_spline, from_linear, identity, nearest_affine
 
@@ -60,7 +61,9 @@ def test_bending_energy_is_its_integral() -> None:
     for orders, factor in (((2, 0), 1.0), ((1, 1), 2.0), ((0, 2), 1.0)):
         slow, fast = (basis(x, spacing, n, k) for x, n, k in zip(axes, counts, orders, strict=True))
         total += factor * float(((slow @ c @ fast.T) ** 2).mean())
-    matrix = bending_matrix(size, spacing, c)
+    matrix, square = energy_matrices(size, spacing, c)
+    values = basis(axes[0], spacing, counts[0]) @ c @ basis(axes[1], spacing, counts[1]).T
+    assert abs(float(c.flatten() @ square @ c.flatten()) - float((values**2).mean())) < 1e-3
     assert abs(float(c.flatten() @ matrix @ c.flatten()) - total) < 1e-4 * total
     places = torch.stack(torch.meshgrid(*(torch.arange(n).double() for n in counts), indexing="ij"))
     flat = (0.3 * places[0] - 0.7 * places[1] + 2.0).flatten()
@@ -81,12 +84,13 @@ def test_maps_with_a_matrix_are_splines_too() -> None:
     assert identity("rigid", (30, 41)).displacement(points).abs().max() == 0.0
 
 
-def test_distances_are_those_of_patches() -> None:
+@pytest.mark.parametrize("step", [1, 2])
+def test_distances_are_those_of_patches(step: int) -> None:
     """Brute force: every patch pair of an inner pixel, summed with its weights."""
-    image, sigma = noise(15, 15), 0.8
-    found = distances(image, torch.tensor(sigma, dtype=torch.float64))
+    image, sigma = noise(17, 17), 0.8
+    found = distances(image, Shape(torch.tensor(sigma, dtype=torch.float64), step))
     assert found.shape[0] == EDGES == 12
-    ring = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)]
+    ring = step * np.array([(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)])
     edges = [(ring[k], ring[(k + 1) % 8]) for k in range(8)] + [(ring[k], ring[(k + 2) % 8]) for k in (1, 3, 5, 7)]
     offsets = np.arange(-2, 3)
     patch = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -104,8 +108,8 @@ def test_distances_are_those_of_patches() -> None:
 
 def test_descriptors_do_not_depend_on_contrast() -> None:
     image, keep = noise(20, 18), torch.ones(20, 18, dtype=torch.float64)
-    sigma, floor = torch.tensor(1.0).double(), torch.tensor(0.1).double()
-    both = [descriptors(x, sigma, variance_floor(x, keep, sigma, floor)) for x in (image, 7.0 - 30.0 * image)]
+    shape, floor = Shape(torch.tensor(1.0).double()), torch.tensor(0.1).double()
+    both = [descriptors(x, shape, variance_floor(x, keep, shape, floor)) for x in (image, 7.0 - 30.0 * image)]
     assert (both[0] - both[1]).abs().max() < 1e-12
     assert both[0].min() > 0.0
     assert both[0].max() <= 1.0

@@ -86,7 +86,7 @@ def test_the_hessian_is_the_second_derivative(model: str, similarity: str) -> No
     """Against automatic differentiation of the whole objective, far from the minimum."""
     moving, fixed = pair(56 if model == "spline" else 24, 3.0, noise=0.1)
     bare = identity(model, tuple(fixed.shape), 4.0 if model == "spline" else 0.0)
-    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.3, 0.1, 0.8)]
+    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.3, 0.2, 0.1, 0.8)]
     goal = _objective((moving, fixed, torch.ones_like(moving), torch.ones_like(fixed), *numbers), bare, similarity)
     random = torch.Generator().manual_seed(1)
     p = torch.randn(len(bare.parameters), dtype=torch.float64, generator=random) * 0.3
@@ -106,7 +106,7 @@ CASES = [
     ("spline", "mind"),
     ("spline", "ncc"),
 ]
-NUMBERS = ("bending", "floor", "sigma")
+NUMBERS = ("bending", "anchor", "floor", "sigma")
 
 
 def solved(model: str, similarity: str, values: dict[str, torch.Tensor], **words: object) -> Registration:
@@ -120,8 +120,9 @@ def test_the_derivative_is_that_of_the_problem_solved_again(model: str, similari
     moving, fixed = pair(26, 2.0 if model != "shift" else 0.0, noise=0.1)
     random = torch.Generator().manual_seed(11)
     theta = {"moving": moving, "fixed": fixed, "keep": torch.ones_like(fixed)}
-    theta |= {k: torch.tensor(x, dtype=torch.float64) for k, x in zip(NUMBERS, (2.0, 0.2, 0.9), strict=True)}
+    theta |= {k: torch.tensor(x, dtype=torch.float64) for k, x in zip(NUMBERS, (2.0, 1e-3, 0.2, 0.9), strict=True)}
     along = {k: torch.randn(v.shape, dtype=torch.float64, generator=random) * 0.1 for k, v in theta.items()}
+    along["anchor"] = along["anchor"] * 0.1
     wanted = {k: v.clone().requires_grad_() for k, v in theta.items()}
     here = solved(model, similarity, wanted, search=2.0)
     assert here.converged
@@ -148,7 +149,7 @@ def test_the_derivative_is_that_of_the_problem_solved_again(model: str, similari
 def test_what_has_not_converged_has_no_derivative() -> None:
     moving, fixed = pair(24, noise=0.1)
     bare = identity("shift", (24, 24))
-    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.0, 0.1, 1.0)]
+    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.0, 0.0, 0.1, 1.0)]
     theta = (moving.requires_grad_(), fixed, torch.ones_like(fixed), torch.ones_like(fixed), *numbers)
     minimum = newton(_objective(tuple(t.detach() for t in theta), bare, "ncc"), torch.tensor([1.2, -0.6]).double())
     assert minimum.converged
@@ -178,7 +179,7 @@ def test_weights_are_smooth_at_the_edge() -> None:
     """An image that slides out of the other: the objective has no steps."""
     moving, fixed = pair(24)
     bare = identity("shift", (24, 24))
-    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.0, 0.1, 1.0)]
+    numbers = [torch.tensor(x, dtype=torch.float64) for x in (0.0, 0.0, 0.1, 1.0)]
     goal = _objective((moving, fixed, torch.ones_like(moving), torch.ones_like(fixed), *numbers), bare, "ssd")
     for edge in (3.0, 4.0, 2.5):
         low, high = (goal.gradient(torch.tensor([edge + d, 0.3]).double())[1] for d in (-1e-7, 1e-7))

@@ -70,7 +70,7 @@ def write_cbf(
     lines += [f"{LINE_MARK}{line}" for line in scene.made.splitlines()]
     convention = "PILATUS_1.2" if is_pilatus(scene.panels[0]) else "GENERIC_MINI"
     with opening(path, field) as file:
-        file.write(_frame(Path(path).stem, convention, lines, np.ascontiguousarray(counts, dtype=np.int32)))
+        file.write(frame(Path(path).stem, convention, lines, np.ascontiguousarray(counts, dtype=np.int32)))
 
 
 def refuse_panels(scene: Scene, field: str, name: str) -> None:
@@ -146,8 +146,8 @@ def _energies(scene: Scene) -> str:
     return f"{min(energies):.1f}, {max(energies):.1f}"
 
 
-def _frame(name: str, convention: str, lines: list[str], counts: Counts) -> bytes:
-    """The whole file."""
+def frame(name: str, convention: str, lines: list[str], counts: Counts) -> bytes:
+    """A whole file: comments without the leading `# `, and counts [slow, fast]."""
     from fabio.compression import compByteOffset
 
     packed = bytes(compByteOffset(counts.ravel()))

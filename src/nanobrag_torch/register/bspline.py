@@ -110,11 +110,17 @@ def basis(x: Tensor, spacing: float, count: int, order: int = 0) -> Tensor:
     Returns:
         [n, count]. A coordinate beyond the last interval continues the polynomial of the nearest one.
     """
+    index, weight = local_basis(x, spacing, count, order)
+    table = torch.zeros(*x.shape, count, dtype=x.dtype, device=x.device)
+    return table.scatter_add(-1, index, weight)
+
+
+def local_basis(x: Tensor, spacing: float, count: int, order: int = 0) -> tuple[Tensor, Tensor]:
+    """The four B-splines of `basis` that are not 0 at each x [n]: their numbers and their values, [n, 4] each."""
     u = (x + 0.5) / spacing
     first = torch.floor(u.detach()).clamp(0, count - 4)
     index = first.long().unsqueeze(-1) + torch.arange(4, device=x.device)
-    table = torch.zeros(*x.shape, count, dtype=x.dtype, device=x.device)
-    return table.scatter_add(-1, index, weights(u - first, order) / spacing**order)
+    return index, weights(u - first, order) / spacing**order
 
 
 def _gram(size: int, spacing: float, count: int, order: int, like: Tensor) -> Tensor:
@@ -129,11 +135,11 @@ def _gram(size: int, spacing: float, count: int, order: int, like: Tensor) -> Te
     return total
 
 
-def bending_matrix(size: tuple[int, int], spacing: float, like: Tensor) -> Tensor:
-    """The quadratic form of the mean bending energy of one component of a deformation.
+def energy_matrices(size: tuple[int, int], spacing: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The quadratic forms of the mean bending energy and of the mean square of one component of a deformation.
 
-    mean over the image of (∂²u/∂s²)² + 2 (∂²u/∂s∂f)² + (∂²u/∂f²)², in 1/pixel² for u in pixels, exactly (Rueckert
-    et al., IEEE Trans. Med. Imaging 18 (1999) 712).
+    The bending energy is the mean over the image of (∂²u/∂s²)² + 2 (∂²u/∂s∂f)² + (∂²u/∂f²)², in 1/pixel² for u in
+    pixels (Rueckert et al., IEEE Trans. Med. Imaging 18 (1999) 712); both are exact integrals.
 
     Args:
         size: pixels, slow and fast.
@@ -141,9 +147,9 @@ def bending_matrix(size: tuple[int, int], spacing: float, like: Tensor) -> Tenso
         like: a tensor of the wanted dtype and device.
 
     Returns:
-        [n, n] over the coefficients of one component, slow-major.
+        [n, n] each over the coefficients of one component, slow-major.
     """
     counts = [knot_count(n, spacing) for n in size]
     slow, fast = ([_gram(n, spacing, c, k, like) for k in range(3)] for n, c in zip(size, counts, strict=True))
-    pairs = ((slow[2], fast[0], 1.0), (slow[1], fast[1], 2.0), (slow[0], fast[2], 1.0))
-    return sum((factor * torch.kron(a, b) for a, b, factor in pairs), torch.zeros((), dtype=like.dtype))
+    mixed = 2.0 * torch.kron(slow[1], fast[1])
+    return torch.kron(slow[2], fast[0]) + mixed + torch.kron(slow[0], fast[2]), torch.kron(slow[0], fast[0])

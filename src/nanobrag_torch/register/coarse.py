@@ -18,7 +18,7 @@ from nanobrag_torch.register.objective import Objective, Pair, channels, dissimi
 from nanobrag_torch.register.transforms import Transform, from_linear, nearest_affine
 
 LEAST_OVERLAP = 0.25
-"""Part of the fixed image's weight that has to lie on the moving image."""
+"""Part of the smaller image's weight that has to lie on both images."""
 _ANGLES = (0.0, 10.0, -10.0, 20.0, -20.0, 30.0, -30.0)
 _KEPT = 4
 _ROUNDS = 60
@@ -26,18 +26,23 @@ _SMALL_STEP = 1e-4
 """Pixels of the level: a step that is no longer than this is the last."""
 
 
+def most(goal: Objective) -> float:
+    """The weight that can lie on both images: that of the one with less of it."""
+    return min(float(goal.pair.keep.sum()), float(goal.pair.inside.sum()))
+
+
 def overlap(goal: Objective, parameters: Tensor) -> float:
-    """The part of the fixed image's weight that lies on the moving image, 0 to 1."""
+    """The part of the weight that could lie on both images and does, 0 to about 1."""
     _, weight = warp(goal.pair, goal.field(parameters))
-    return float(weight.sum() / goal.pair.keep.sum())
+    return float(weight.sum()) / most(goal)
 
 
 def value(goal: Objective, parameters: Tensor) -> float:
     """The objective, and infinity where the overlap is too small or a correlation has no contrast."""
     image, weight = warp(goal.pair, goal.field(parameters))
-    if not float(weight.sum()) >= LEAST_OVERLAP * float(goal.pair.keep.sum()):
+    if not float(weight.sum()) >= LEAST_OVERLAP * most(goal):
         return math.inf
-    found = float(dissimilarity(goal.pair, sums(goal.pair, image, weight)) + goal.bending(parameters))
+    found = float(dissimilarity(goal.pair, sums(goal.pair, image, weight)) + goal.cost(parameters))
     return found if math.isfinite(found) else math.inf
 
 
@@ -135,7 +140,7 @@ def curvature(goal: Objective, parameters: Tensor) -> Tensor:
     scale = float(pair.least) if pair.settings.similarity == "ssd" else 1.0
     blocks = torch.einsum("akhw,bkhw,hw->abhw", slopes, slopes, weight)
     blocks = blocks / (slopes.shape[1] * weight.sum() * scale)
-    stiff = pair.settings.bending.detach() * torch.kron(torch.eye(2, dtype=image.dtype), goal.stiffness)
+    stiff = torch.kron(torch.eye(2, dtype=image.dtype), goal.stiffness.detach())
     return assembled(goal, blocks) + stiff
 
 

@@ -44,7 +44,7 @@ def _spline(goal: Objective, parameters: Tensor) -> Tensor:
     (first,) = torch.autograd.grad(value, kept, create_graph=True)
     second = torch.stack([torch.autograd.grad(x, kept, retain_graph=True)[0] for x in first])
     rows = torch.stack([torch.autograd.grad(x, p, retain_graph=True)[0] for x in s])
-    stiff = goal.pair.settings.bending.detach() * torch.kron(torch.eye(2, dtype=p.dtype), goal.stiffness)
+    stiff = torch.kron(torch.eye(2, dtype=p.dtype), goal.stiffness.detach())
     near = _blocks if goal.pair.settings.stencil == 0 else _coloured
     return near(goal, p.detach(), first.detach()) + rows.T @ second @ rows + stiff
 

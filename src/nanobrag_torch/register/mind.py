@@ -1,13 +1,14 @@
 """Descriptors of local structure that do not depend on contrast: MIND on the self-similarity context.
 
 Source: M. P. Heinrich, M. Jenkinson, B. W. Papież, M. Brady, J. A. Schnabel, MICCAI 2013, 187, here for two
-dimensions: the eight neighbours of a pixel make a ring with twelve edges, the eight between neighbours on the ring
-and the four between the nearest neighbours of the pixel. The pixel itself takes no part.
+dimensions: eight neighbours of a pixel, a few pixels away, make a ring with twelve edges, the eight between neighbours
+on the ring and the four between the nearest neighbours of the pixel. The pixel itself takes no part.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,37 +27,51 @@ _DIRECTIONS: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {
 EDGES = sum(len(starts) for starts in _DIRECTIONS.values())
 
 
-def reach(sigma: float) -> int:
-    """How far the pixels that make a descriptor lie from its own, in pixels, for patches of this sigma."""
-    return 1 + _radius(sigma)
+@dataclass(frozen=True)
+class Shape:
+    """What a descriptor is made of.
+
+    Args:
+        sigma: standard deviation of a patch, pixels; a scalar, differentiable.
+        distance: of the eight neighbours from the pixel along each axis, pixels.
+    """
+
+    sigma: Tensor
+    distance: int = 3
+
+    @property
+    def radius(self) -> int:
+        """Where patches are cut off, pixels."""
+        return max(1, math.ceil(PATCH * float(self.sigma.detach()) - 1e-9))
+
+    @property
+    def reach(self) -> int:
+        """How far the pixels that make a descriptor lie from its own, pixels."""
+        return self.distance + self.radius
 
 
-def _radius(sigma: float) -> int:
-    return max(1, math.ceil(PATCH * sigma - 1e-9))
-
-
-def distances(image: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian-weighted squared differences of the patches at both ends of the twelve edges, [12, H, W].
+def distances(image: Tensor, shape: Shape) -> Tensor:
+    """Gaussian-weighted mean squared differences of the patches at the ends of the twelve edges, [12, H, W].
 
     Args:
         image: [H, W]; it continues beyond its edge by reflection.
-        sigma: standard deviation of a patch, pixels; a scalar, differentiable.
+        shape: of patches and ring.
     """
     height, width = image.shape
-    radius = _radius(float(sigma.detach()))
-    border = radius + 2
+    radius, d = shape.radius, shape.distance
+    border = radius + 2 * d
     rows, columns = (reflected(torch.arange(-border, n + border, device=image.device), n) for n in image.shape)
     wide = image[rows][:, columns]
     offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    patch = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    patch = torch.exp(-0.5 * (offsets / shape.sigma) ** 2)
     patch = patch / patch.sum()
+    tall, broad = wide.shape[0] - 2 * d, wide.shape[1] - 2 * d
+    middle = wide[d : d + tall, d : d + broad]
     found = []
     for (down, right), starts in _DIRECTIONS.items():
-        square = (
-            wide[1 + down : wide.shape[0] - 1 + down, 1 + right : wide.shape[1] - 1 + right] - wide[1:-1, 1:-1]
-        ) ** 2
-        smooth = _smoothed(square, patch)
-        found += [smooth[1 + s : 1 + s + height, 1 + f : 1 + f + width] for s, f in starts]
+        beside = wide[d * (1 + down) : d * (1 + down) + tall, d * (1 + right) : d * (1 + right) + broad]
+        smooth = _smoothed((beside - middle) ** 2, patch)
+        found += [smooth[d * (1 + s) : d * (1 + s) + height, d * (1 + f) : d * (1 + f) + width] for s, f in starts]
     return torch.stack(found)
 
 
@@ -68,19 +83,20 @@ def _smoothed(image: Tensor, patch: Tensor) -> Tensor:
     return image
 
 
-def variance_floor(image: Tensor, keep: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
+def variance_floor(image: Tensor, keep: Tensor, shape: Shape, floor: Tensor) -> Tensor:
     """The floor of the local variance: `floor` times its mean over the kept pixels; a scalar.
 
     Args:
         image: [H, W].
         keep: weights [H, W].
-        sigma, floor: scalars.
+        shape: of the descriptors.
+        floor: a scalar.
     """
-    mean = (distances(image, sigma).mean(0) * keep).sum() / keep.sum()
+    mean = (distances(image, shape).mean(0) * keep).sum() / keep.sum()
     return floor * mean
 
 
-def descriptors(image: Tensor, sigma: Tensor, least: Tensor) -> Tensor:
+def descriptors(image: Tensor, shape: Shape, least: Tensor) -> Tensor:
     """The descriptors exp(−distance/variance) of an image, [12, H, W], between 0 and 1.
 
     The variance is the mean of the twelve distances plus `least`, which keeps noise in empty regions from looking
@@ -88,8 +104,8 @@ def descriptors(image: Tensor, sigma: Tensor, least: Tensor) -> Tensor:
 
     Args:
         image: [H, W].
-        sigma: standard deviation of a patch, pixels.
+        shape: of patches and ring.
         least: floor of the variance, from `variance_floor`.
     """
-    found = distances(image, sigma)
+    found = distances(image, shape)
     return torch.exp(-found / (found.mean(0) + least))

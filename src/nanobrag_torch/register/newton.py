@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nanobrag_torch.register.coarse import LEAST_OVERLAP, overlap
+from nanobrag_torch.register.coarse import LEAST_OVERLAP, curvature, overlap
 from nanobrag_torch.register.hessian import hessian
 from nanobrag_torch.register.objective import Objective
 
 TOLERANCE = 1e-9
 """Length of the gradient (per pixel) at which a registration has converged."""
 _ROUNDS = 60
-_CHORD = 0.2
-"""A Hessian is used again while the gradient falls at least by this factor a step."""
-_OLD = 1e-8
-"""Pixels from where it was computed within which a Hessian is reported as that of the result."""
+_INNER = 60
+"""Products of the Hessian and a vector that are spent on one step of a spline."""
+
+Solve = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,77 @@ class Minimum:
         return self.gradient <= TOLERANCE and lowest > 1e-14 * float(self.hessian.diagonal().abs().max())
 
 
-def _direction(matrix: Tensor, gradient: Tensor) -> Tensor:
-    """Newton's step, with curvatures that are negative or nearly 0 replaced so that it leads down."""
+def newton(goal: Objective, start: Tensor) -> Minimum:
+    """The minimum near a start [n].
+
+    Few parameters take steps with the whole Hessian. Those of a spline take steps by conjugate gradients, which need
+    its products with vectors only, until the gradient is small; its Hessian is computed at the end. One more step
+    there takes the gradient from small to rounding.
+    """
+    p, steps, spline = start.detach(), 0, goal.model.model == "spline"
+    near = _solver(curvature(goal, p)) if spline else None
+    value, gradient = goal.gradient(p)
+    first = float(gradient.norm())
+    while steps < _ROUNDS and float(gradient.norm()) > TOLERANCE:
+        if near is None:
+            direction = -_solver(hessian(goal, p))(gradient)
+        else:
+            direction = _conjugate(goal, p, near, min(0.1, float(gradient.norm()) / (first + 1e-300)))
+        found = _searched(goal, p, value, gradient, direction)
+        steps += 1
+        if found is None:
+            break
+        p, value, gradient = found
+    matrix = hessian(goal, p)
+    found = _searched(goal, p, value, gradient, -_solver(matrix)(gradient))
+    if found is not None:
+        moved = float((found[0] - p).abs().max())
+        p, value, gradient = found
+        matrix = matrix if moved < 1e-8 else hessian(goal, p)
+    return Minimum(p, float(value), float(gradient.norm()), matrix, steps)
+
+
+def _solver(matrix: Tensor) -> Solve:
+    """Solves with a symmetric matrix whose negative and vanishing curvatures are replaced, so that steps lead down."""
     values, vectors = torch.linalg.eigh(matrix)
     safe = values.abs().clamp(min=1e-10 * float(values.abs().max()) + 1e-300)
-    step: Tensor = vectors @ ((vectors.T @ gradient) / safe)
-    return -step
+
+    def solve(right: Tensor) -> Tensor:
+        found: Tensor = vectors @ ((vectors.T @ right) / safe)
+        return found
+
+    return solve
+
+
+def _conjugate(goal: Objective, p: Tensor, near: Solve, accuracy: float) -> Tensor:
+    """Newton's step by preconditioned conjugate gradients, cut short where the curvature is negative.
+
+    Args:
+        goal: the objective.
+        p: parameters [n].
+        near: solves with a matrix near the Hessian.
+        accuracy: what may be left of the gradient, relative.
+    """
+    with torch.enable_grad():
+        q = p.detach().requires_grad_()
+        _, graph = goal.gradient(q, create_graph=True)
+    rest = -graph.detach()
+    step, wanted = torch.zeros_like(p), accuracy * float(rest.norm())
+    along = near(rest)
+    product = rest @ along
+    for _ in range(_INNER):
+        (bent,) = torch.autograd.grad(graph, q, along, retain_graph=True)
+        curved = along @ bent
+        if not float(curved) > 0.0:
+            break
+        length = product / curved
+        step, rest = step + length * along, rest - length * bent
+        if float(rest.norm()) <= wanted:
+            break
+        towards = near(rest)
+        again = rest @ towards
+        along, product = towards + (again / product) * along, again
+    return step if bool((step != 0.0).any()) else near(-graph.detach())
 
 
 def _searched(
@@ -59,32 +125,3 @@ def _searched(
         if falls or (bool(found <= value + slack) and bool(slope.norm() < gradient.norm())):
             return tried, found, slope
     return None
-
-
-def newton(goal: Objective, start: Tensor) -> Minimum:
-    """The minimum near a start [n].
-
-    The Hessian is computed again only when the gradient falls too slowly; once the gradient is small enough, one
-    more step takes it to rounding.
-    """
-    p = start.detach()
-    value, gradient = goal.gradient(p)
-    matrix, made_at, fresh = hessian(goal, p), p, True
-    steps = 0
-    while steps < _ROUNDS:
-        done = float(gradient.norm()) <= TOLERANCE
-        if done and float((p - made_at).abs().max()) > _OLD:
-            matrix, made_at, fresh = hessian(goal, p), p, True
-        before = gradient.norm()
-        found = _searched(goal, p, value, gradient, _direction(matrix, gradient))
-        steps += 1
-        if found is not None:
-            p, value, gradient = found
-        if done or (found is None and fresh):
-            break
-        fresh = False
-        if found is None or gradient.norm() > _CHORD * before:
-            matrix, made_at, fresh = hessian(goal, p), p, True
-    if float((p - made_at).abs().max()) > _OLD:
-        matrix = hessian(goal, p)
-    return Minimum(p, float(value), float(gradient.norm()), matrix, steps)

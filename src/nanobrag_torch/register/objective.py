@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nanobrag_torch.register.bspline import bending_matrix, coefficients, evaluate
-from nanobrag_torch.register.mind import descriptors, reach, variance_floor
+from nanobrag_torch.register.bspline import coefficients, energy_matrices, evaluate
+from nanobrag_torch.register.mind import Shape, descriptors, variance_floor
 from nanobrag_torch.register.pyramid import eroded
 from nanobrag_torch.register.transforms import Transform
 
@@ -28,19 +28,21 @@ class Settings:
     Args:
         similarity: `ncc`, `mind` or `ssd`.
         bending: weight of the bending energy, pixels².
+        anchor: weight of the mean square displacement of a spline, 1/pixels².
         floor: floor of the variance of MIND, relative to the image's mean.
-        sigma: standard deviation of MIND's patches, pixels.
+        shape: patches and ring of MIND.
     """
 
     similarity: str
     bending: Tensor
+    anchor: Tensor
     floor: Tensor
-    sigma: Tensor
+    shape: Shape
 
     @property
     def stencil(self) -> int:
         """How many pixels away a pixel takes part in a pixel's term."""
-        return reach(float(self.sigma.detach())) if self.similarity == "mind" else 0
+        return self.shape.reach if self.similarity == "mind" else 0
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ def prepare(
     usable = eroded(keep_moving, max(1, EDGE // step) + margin, outside=False) * keep_moving
     keep = eroded(keep_fixed, settings.stencil, outside=True) * keep_fixed
     if settings.similarity == "mind":
-        least = variance_floor(moving, keep_moving, settings.sigma, settings.floor)
-        least_fixed = variance_floor(fixed, keep_fixed, settings.sigma, settings.floor)
-        reference = descriptors(fixed, settings.sigma, least_fixed)
+        least = variance_floor(moving, keep_moving, settings.shape, settings.floor)
+        least_fixed = variance_floor(fixed, keep_fixed, settings.shape, settings.floor)
+        reference = descriptors(fixed, settings.shape, least_fixed)
     else:
         mean = (fixed * keep).sum() / keep.sum()
         least = ((fixed - mean) ** 2 * keep).sum() / keep.sum()
@@ -119,7 +121,7 @@ def sums(pair: Pair, warped: Tensor, weight: Tensor) -> Tensor:
 def channels(pair: Pair, warped: Tensor) -> Tensor:
     """What is compared with the reference, [K, H, W]: descriptors, or the warped image itself."""
     if pair.settings.similarity == "mind":
-        return descriptors(warped, pair.settings.sigma, pair.least)
+        return descriptors(warped, pair.settings.shape, pair.least)
     return warped.unsqueeze(0)
 
 
@@ -143,18 +145,24 @@ class Objective:
 
     pair: Pair
     model: Transform
-    stiffness: Tensor
+    bend: Tensor
+    square: Tensor
+
+    @property
+    def stiffness(self) -> Tensor:
+        """The quadratic form [n/2, n/2] of what deforming costs, per component of a spline."""
+        return self.pair.settings.bending * self.bend + self.pair.settings.anchor * self.square
 
     def field(self, parameters: Tensor) -> Tensor:
         """Displacements [2, H, W] of the pair's pixels, in full-size pixels."""
         return self.model.with_parameters(parameters).on_grid(*self.pair.axes())
 
-    def bending(self, parameters: Tensor) -> Tensor:
-        """Half the weighted bending energy of a spline, and 0 of other models; a scalar."""
+    def cost(self, parameters: Tensor) -> Tensor:
+        """Half the weighted bending energy and mean square of a spline, and 0 of other models; a scalar."""
         if self.model.model != "spline":
             return parameters.new_zeros(())
         each = parameters.reshape(2, -1)
-        return 0.5 * self.pair.settings.bending * ((each @ self.stiffness) * each).sum()
+        return 0.5 * ((each @ self.stiffness) * each).sum()
 
     def of_field(self, field: Tensor) -> Tensor:
         """The data term of displacements [2, H, W]; a scalar."""
@@ -162,7 +170,7 @@ class Objective:
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """The objective of parameters [n]; a scalar."""
-        return self.of_field(self.field(parameters)) + self.bending(parameters)
+        return self.of_field(self.field(parameters)) + self.cost(parameters)
 
     def gradient(self, parameters: Tensor, create_graph: bool = False) -> tuple[Tensor, Tensor]:
         """Value (scalar) and gradient [n]; with `create_graph` they can be differentiated on."""
@@ -176,5 +184,5 @@ class Objective:
 def objective(pair: Pair, model: Transform) -> Objective:
     """The objective of a model on a pair."""
     like = torch.zeros((), dtype=torch.float64)
-    stiffness = bending_matrix(model.size, model.spacing, like) if model.model == "spline" else like
-    return Objective(pair, model, stiffness)
+    matrices = energy_matrices(model.size, model.spacing, like) if model.model == "spline" else (like, like)
+    return Objective(pair, model, *matrices)

@@ -13,14 +13,16 @@ from nanobrag_torch.errors import InputError
 from nanobrag_torch.register import checks
 from nanobrag_torch.register.coarse import LEAST_OVERLAP, compositional, free_form, starts, value
 from nanobrag_torch.register.implicit import attached
+from nanobrag_torch.register.mind import Shape
 from nanobrag_torch.register.newton import Minimum, newton
 from nanobrag_torch.register.objective import Objective, Settings, objective, prepare, warp
 from nanobrag_torch.register.pyramid import filled, halved, level_count
 from nanobrag_torch.register.transforms import Transform, as_spline, identity
 
-BENDING = 10.0
+BENDING = 3.0
 FLOOR = 0.1
 SIGMA = 1.0
+DISTANCE = 3
 SPACING = 16.0
 
 
@@ -31,8 +33,11 @@ class Options:
     Args:
         spacing: pixels between the knots of a free-form deformation.
         bending: weight of its mean bending energy, pixels²; may be a tensor.
+        anchor: weight of its mean square displacement, 1/pixels²; may be a tensor. A trace of it (1e-6) decides what
+            the images leave open, as rings do a turn about their centre.
         floor: floor of the local variance in MIND, relative to the image's mean of it; may be a tensor.
         sigma: standard deviation of MIND's patches, pixels; may be a tensor.
+        distance: of the eight neighbours whose patches MIND compares, pixels.
         levels: levels of the pyramid; as many as the size allows by default.
         search: shifts up to this many pixels are tried at the smallest level, and turns up to 30 degrees; a quarter of
             the shorter side by default, 0 to trust `start`.
@@ -41,8 +46,10 @@ class Options:
 
     spacing: float = SPACING
     bending: float | Tensor = BENDING
+    anchor: float | Tensor = 0.0
     floor: float | Tensor = FLOOR
     sigma: float | Tensor = SIGMA
+    distance: int = DISTANCE
     levels: int | None = None
     search: float | None = None
     start: Transform | None = None
@@ -114,6 +121,7 @@ def register(
         checks.contents(name, values, mask)
     numbers = (
         checks.scalar("bending", options.bending, zero=True),
+        checks.scalar("anchor", options.anchor, zero=True),
         checks.scalar("floor", options.floor, zero=False),
         checks.scalar("sigma", options.sigma, zero=False),
     )
@@ -121,7 +129,7 @@ def register(
     bare = identity(model, _size(images[1]), options.spacing if model == "spline" else 0.0)
 
     def build(*tensors: Tensor) -> Objective:
-        return _objective(tensors, bare, similarity)
+        return _objective(tensors, bare, similarity, options.distance)
 
     with torch.no_grad():
         plain = tuple(t.detach() for t in theta)
@@ -134,10 +142,12 @@ def _size(image: Tensor) -> tuple[int, int]:
     return int(image.shape[0]), int(image.shape[1])
 
 
-def _objective(theta: tuple[Tensor, ...], bare: Transform, similarity: str, step: int = 1) -> Objective:
+def _objective(
+    theta: tuple[Tensor, ...], bare: Transform, similarity: str, distance: int = DISTANCE, step: int = 1
+) -> Objective:
     """The objective of images, weights and numbers as they stand in a list."""
-    moving, fixed, keep_moving, keep_fixed, bending, floor, sigma = theta
-    settings = Settings(similarity, bending, floor, sigma)
+    moving, fixed, keep_moving, keep_fixed, bending, anchor, floor, sigma = theta
+    settings = Settings(similarity, bending, anchor, floor, Shape(sigma, distance))
     moving, fixed = filled(moving, keep_moving), filled(fixed, keep_fixed)
     return objective(prepare(moving, fixed, keep_moving, keep_fixed, settings, step), bare)
 
@@ -151,7 +161,7 @@ def _approach(theta: tuple[Tensor, ...], bare: Transform, similarity: str, optio
         moving, fixed = filled(moving, keep_moving), filled(fixed, keep_fixed)
         (moving, keep_moving), (fixed, keep_fixed) = halved(moving, keep_moving), halved(fixed, keep_fixed)
         levels.append((moving, fixed, keep_moving, keep_fixed, *numbers))
-    goals = [_objective(level, linear, similarity, 2**k) for k, level in enumerate(levels)][::-1]
+    goals = [_objective(level, linear, similarity, options.distance, 2**k) for k, level in enumerate(levels)][::-1]
     if options.start is not None:
         p = _started(options.start, bare)
     else:
@@ -179,7 +189,7 @@ def _searched(goals: list[Objective], options: Options, theta: tuple[Tensor, ...
     if math.isinf(best) or math.isinf(value(goals[-1], p)):
         raise InputError(
             "moving",
-            f"less than {LEAST_OVERLAP:.0%} of what is kept of `fixed` lies on it",
+            f"less than {LEAST_OVERLAP:.0%} of what is kept lies on both images",
             "give a start=, a wider search=, or keep more pixels",
         )
     return p

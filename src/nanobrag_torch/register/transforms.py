@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nanobrag_torch.register.bspline import basis, knot_count
+from nanobrag_torch.register.bspline import basis, knot_count, local_basis
 
 MODELS = {"shift": 2, "rigid": 3, "affine": 6}
 """Models with a matrix and the number of their parameters; `spline` is the other one."""
@@ -74,12 +74,11 @@ class Transform:
             return turned + shift.reshape(2, *[1] * (points.ndim - 1))
         slow, fast = self.knots
         flat = points.reshape(2, -1)
-        values = torch.einsum(
-            "pi,pj,cij->cp",
-            basis(flat[0], self.spacing, slow),
-            basis(flat[1], self.spacing, fast),
-            self.parameters.reshape(2, slow, fast),
-        )
+        rows, across = local_basis(flat[0], self.spacing, slow)
+        columns, along = local_basis(flat[1], self.spacing, fast)
+        places = (rows.unsqueeze(-1) * fast + columns.unsqueeze(-2)).flatten(-2)
+        near = self.parameters.reshape(2, -1)[:, places.reshape(-1)].reshape(2, -1, 4, 4)
+        values = ((near * along.unsqueeze(-2)).sum(-1) * across).sum(-1)
         return values.reshape(points.shape)
 
     def __call__(self, points: Tensor) -> Tensor:
