@@ -226,3 +226,11 @@ def test_a_grid_that_nobody_can_solve_is_refused() -> None:
     big = blobs(*grid(300), size=300)
     with pytest.raises(InputError, match=r"spacing: 4 pixels make \d+ coefficients; at most 4000"):
         register(big, big, "spline", options=Options(spacing=4.0))
+
+
+def test_a_part_is_found_in_a_larger_image() -> None:
+    """Far from where the middles meet, and where a smaller overlap looks better at the smallest level."""
+    slow, fast = grid(24)
+    found = register(blobs(*grid(48), size=48), blobs(slow + 19.4, fast + 4.7, size=48), "shift", "ncc")
+    assert found.converged
+    assert (found.transform.parameters + found.transform.centre - 11.5 - torch.tensor([19.4, 4.7])).abs().max() < 0.02

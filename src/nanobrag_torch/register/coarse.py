@@ -49,10 +49,12 @@ def value(goal: Objective, parameters: Tensor) -> float:
 def starts(goal: Objective, distance: float) -> list[Tensor]:
     """The best few starting parameters of a model with a matrix, best first.
 
-    Tried are shifts up to `distance` pixels in steps of two pixels of the level, and turns up to 30 degrees
-    unless the model is a shift; nothing but the identity when `distance` is 0.
+    Tried are shifts up to `distance` pixels, from where the middles of both images meet, in steps of two pixels of the
+    level, and turns up to 30 degrees unless the model is a shift; nothing but the first when `distance` is 0.
     """
     size, step = goal.model.size, 2.0 * goal.pair.step
+    sizes = zip(goal.pair.moving.shape, goal.pair.fixed.shape, strict=True)
+    middle = torch.tensor([0.5 * goal.pair.step * (m - f) for m, f in sizes], dtype=torch.float64)
     count = int(distance / step)
     steps = [k * step for k in range(-count, count + 1)]
     angles = _ANGLES if goal.model.model != "shift" and distance > 0.0 else (0.0,)
@@ -60,7 +62,7 @@ def starts(goal: Objective, distance: float) -> list[Tensor]:
     for angle, slow, fast in itertools.product(angles, steps, steps):
         turn = math.radians(angle)
         matrix = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]).double()
-        shift = torch.tensor([slow, fast], dtype=torch.float64)
+        shift = middle + torch.tensor([slow, fast], dtype=torch.float64)
         start = from_linear(goal.model.model, matrix, shift, size).parameters
         tried.append((value(goal, start), start))
     tried.sort(key=lambda pair: pair[0])

@@ -39,8 +39,8 @@ class Options:
         sigma: standard deviation of MIND's patches, pixels; may be a tensor.
         distance: of the eight neighbours whose patches MIND compares, pixels.
         levels: levels of the pyramid; as many as the size allows by default.
-        search: shifts up to this many pixels are tried at the smallest level, and turns up to 30 degrees; a quarter of
-            the shorter side by default, 0 to trust `start`.
+        search: shifts up to this many pixels, from where the middles of both images meet, are tried at the smallest
+            level, and turns up to 30 degrees; by default half the difference in size and a quarter of the shorter side.
         start: a transform to begin with, instead of the identity; there is no search then.
     """
 
@@ -177,15 +177,17 @@ def _approach(theta: tuple[Tensor, ...], bare: Transform, similarity: str, optio
 
 
 def _searched(goals: list[Objective], options: Options, theta: tuple[Tensor, ...]) -> Tensor:
-    """Parameters of a model with a matrix: the best of several starts, followed from the smallest level up."""
+    """Parameters of a model with a matrix: several starts, half of them given up at every level of the pyramid."""
     shortest = min(*theta[0].shape, *theta[1].shape)
-    distance = 0.25 * shortest if options.search is None else options.search
+    more = max(abs(m - f) for m, f in zip(theta[0].shape, theta[1].shape, strict=True))
+    distance = 0.5 * more + 0.25 * shortest if options.search is None else options.search
     if not (math.isfinite(distance) and distance >= 0.0):
         raise InputError("search", f"{distance:.6g} pixels", "give a number from 0")
-    found = sorted((compositional(goals[0], p) for p in starts(goals[0], distance)), key=lambda pair: pair[0])
+    tried = starts(goals[0], distance)
+    for goal in goals:
+        found = sorted((compositional(goal, p) for p in tried), key=lambda pair: pair[0])
+        tried = [p for _, p in found[: max(1, len(found) // 2)]]
     best, p = found[0]
-    for goal in goals[1:]:
-        best, p = compositional(goal, p)
     if math.isinf(best) or math.isinf(value(goals[-1], p)):
         raise InputError(
             "moving",
