@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -40,6 +41,9 @@ CHOICES = {
 
 SLOW_DOUBLE = ((7, 5), (8, 6), (8, 7), (8, 9), (12, 0), (12, 1))
 """Compute capabilities that do double at a 32nd or 64th of the single rate."""
+
+_FIRST_USE = Lock()
+"""cuda-core is imported, and a card opened, by one thread."""
 
 
 def why_not(device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> str | None:
@@ -133,6 +137,7 @@ class Card:
         self.most_blocks = properties.multi_processor_count * BLOCKS_PER_PROCESSOR
         self._device = Device(index)
         self._kernels: dict[tuple[str, Question], Any] = {}
+        self._loading = Lock()
 
     def launch(self, entry: str, question: Question, blocks: int, arguments: Sequence[int | float]) -> None:
         """Run an entry, compiled when it is first asked for."""
@@ -148,8 +153,10 @@ class Card:
 
         chosen = Question(question.name, _choices(question.config))
         if (entry, chosen) not in self._kernels:
-            program = ObjectCode.from_cubin(_from_cache(question, self.capability))
-            self._kernels[entry, chosen] = program.get_kernel(entry)
+            program = _from_cache(question, self.capability)  # threads compile different programs side by side
+            with self._loading:  # a program that another thread's replaced would be unloaded while it runs
+                if (entry, chosen) not in self._kernels:
+                    self._kernels[entry, chosen] = ObjectCode.from_cubin(program).get_kernel(entry)
         return self._kernels[entry, chosen]
 
 
@@ -160,8 +167,13 @@ def _choices(config: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @cache
-def _card(index: int) -> Card:
+def _made(index: int) -> Card:
     return Card(index)
+
+
+def _card(index: int) -> Card:
+    with _FIRST_USE:
+        return _made(index)
 
 
 def _on_card(function: Callable[..., Any], *arguments: Any) -> Any:

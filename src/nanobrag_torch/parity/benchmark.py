@@ -219,7 +219,7 @@ def refined_parameters(experiment: Any) -> dict[str, Any]:
     return {name: value.detach().clone().requires_grad_() for name, value in found.items()}
 
 
-def gradient_runner(load: Load) -> Callable[[], object]:
+def gradient_runner(load: Load, device: str | None = None) -> Callable[[], object]:
     """A render followed by the backward pass to every orientation, cell and detector parameter."""
     from dataclasses import replace
 
@@ -231,7 +231,7 @@ def gradient_runner(load: Load) -> Callable[[], object]:
         leaves = refined_parameters(experiment)
         spread = leaves.pop("spread")
         mosaic = replace(experiment.crystal.mosaic, spread=spread)
-        image = Simulator(experiment.replace(mosaic=mosaic, **leaves)).run()
+        image = Simulator(experiment.replace(mosaic=mosaic, **leaves), device=device).run()
         image.backward()
         return leaves
 
