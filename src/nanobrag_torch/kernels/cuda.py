@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 import torch
@@ -42,8 +42,16 @@ CHOICES = {
 SLOW_DOUBLE = ((7, 5), (8, 6), (8, 7), (8, 9), (12, 0), (12, 1))
 """Compute capabilities that do double at a 32nd or 64th of the single rate."""
 
-_FIRST_USE = Lock()
+_FIRST_USE = RLock()
 """cuda-core is imported, and a card opened, by one thread."""
+
+
+def _core() -> Any:
+    """cuda-core, which fails where two threads import it at once."""
+    with _FIRST_USE:
+        import cuda.core
+
+        return cuda.core
 
 
 def why_not(device: torch.device, dtype: torch.dtype, shape: str, interpolation: bool) -> str | None:
@@ -78,8 +86,7 @@ def compiled(
     Raises:
         BackendUnavailable: NVRTC is missing, or refuses.
     """
-    from cuda.core import Program, ProgramOptions
-
+    core = _core()
     options = {"arch": f"sm_{capability[0]}{capability[1]}", "std": "c++17", "ptxas_options": ["-v"]}
     given = macros(question, capability)
     if say is not None:
@@ -87,7 +94,7 @@ def compiled(
     source = (SOURCES / "card.cu").read_text()
     try:
         settings: Any = {**options, "define_macro": given, "include_path": str(SOURCES)}
-        return bytes(Program(source, "c++", ProgramOptions(**settings)).compile("cubin", logs=log).code)
+        return bytes(core.Program(source, "c++", core.ProgramOptions(**settings)).compile("cubin", logs=log).code)
     except Exception as error:  # the package raises its own and the libraries' errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         what = f"NVRTC did not compile the kernels: {reason}; install nvidia-cuda-nvrtc for your driver"
@@ -129,34 +136,29 @@ class Card:
     threads, group = THREADS, GROUP
 
     def __init__(self, index: int) -> None:
-        from cuda.core import Device
-
         properties = torch.cuda.get_device_properties(index)
         self.capability = (properties.major, properties.minor)
         self.pairs = self.capability in SLOW_DOUBLE
         self.most_blocks = properties.multi_processor_count * BLOCKS_PER_PROCESSOR
-        self._device = Device(index)
+        self._device = _core().Device(index)
         self._kernels: dict[tuple[str, Question], Any] = {}
         self._loading = Lock()
 
     def launch(self, entry: str, question: Question, blocks: int, arguments: Sequence[int | float]) -> None:
         """Run an entry, compiled when it is first asked for."""
-        from cuda.core import LaunchConfig, Stream, launch
-
+        core = _core()
         self._device.set_current()
         kernel = self._kernel(entry, question)
-        stream = Stream.from_handle(torch.cuda.current_stream().cuda_stream)
-        launch(stream, LaunchConfig(grid=blocks, block=THREADS), kernel, *arguments)
+        stream = core.Stream.from_handle(torch.cuda.current_stream().cuda_stream)
+        core.launch(stream, core.LaunchConfig(grid=blocks, block=THREADS), kernel, *arguments)
 
     def _kernel(self, entry: str, question: Question) -> Any:
-        from cuda.core import ObjectCode
-
         chosen = Question(question.name, _choices(question.config))
         if (entry, chosen) not in self._kernels:
             program = _from_cache(question, self.capability)  # threads compile different programs side by side
             with self._loading:  # a program that another thread's replaced would be unloaded while it runs
                 if (entry, chosen) not in self._kernels:
-                    self._kernels[entry, chosen] = ObjectCode.from_cubin(program).get_kernel(entry)
+                    self._kernels[entry, chosen] = _core().ObjectCode.from_cubin(program).get_kernel(entry)
         return self._kernels[entry, chosen]
 
 
