@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,10 @@ print("Submitted batch job 17")
 """The job's file is gone when its submission returns, as with the real one, which keeps a copy."""
 
 
+@pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed")
 def test_jobs_of_slurm(tmp_path, monkeypatch):
     """A stand-in for `sbatch` starts the job scripts, so real workers come over the network."""
-    pytest.importorskip("dask_jobqueue")
+    interrupt = signal.getsignal(signal.SIGINT)
     log = tmp_path / "jobs"
     for name, text in (
         ("sbatch", FAKE_SBATCH.format(python=sys.executable, log=str(log))),
@@ -132,6 +134,7 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
     # Workers from elsewhere can import what is installed, and not this file.
     assert sorted(engine.map(operator.neg, range(5), where=where)) == [(x, -x) for x in range(5)]
     assert "#SBATCH -t 00:01:00" in log.read_text()
+    assert signal.getsignal(signal.SIGINT) is interrupt
 
 
 def test_tasks_are_held_back():

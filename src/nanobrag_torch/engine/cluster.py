@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import itertools
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -229,13 +230,27 @@ def _card_workers(where: Where) -> dict[int, dict[str, Any]]:
     }
 
 
-def _queue(where: Where) -> Any:
-    """A cluster whose workers are jobs."""
+def _jobqueue(where: Where) -> Any:
+    """The package dask-jobqueue, which on import makes Ctrl-C end the process without a word; that is undone.
+
+    Raises:
+        BackendUnavailable: it is not installed.
+    """
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         import dask_jobqueue
     except ImportError as error:
         problem = "dask-jobqueue is not installed: pip install 'nanobrag_torch[cluster]'"
         raise BackendUnavailable(str(where.queue), problem) from error
+    finally:
+        if signal.getsignal(signal.SIGINT) is not interrupt:
+            signal.signal(signal.SIGINT, interrupt)
+    return dask_jobqueue
+
+
+def _queue(where: Where) -> Any:
+    """A cluster whose workers are jobs."""
+    dask_jobqueue = _jobqueue(where)
     flag = f"--{where.queue}"
     page = {"dashboard_address": f":{where.dashboard or 0}"}
     options: dict[str, Any] = {"scheduler_options": page, "cores": 1, "processes": 1, "memory": "2GB", **where.options}
