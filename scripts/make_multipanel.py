@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,10 +62,32 @@ def row_frame(row: int) -> dict:
     }
 
 
-def main() -> None:
+BEAM = {
+    "__id__": "monochromatic",
+    "direction": [0.0, 0.0, 1.0],
+    "wavelength": WAVELENGTH,
+    "divergence": 0.0,
+    "sigma_divergence": 0.0,
+    "polarization_normal": [0.0, 1.0, 0.0],
+    "polarization_fraction": 0.99,
+    "flux": 0.0,
+    "transmission": 1.0,
+}
+SCAN = {
+    "image_range": [1, 1],
+    "batch_offset": 0,
+    "oscillation": [PHI, OSC],
+    "exposure_time": [1.0],
+    "epochs": [0.0],
+    "valid_image_ranges": {},
+}
+
+
+def experiments() -> dict[str, Any]:
+    """The content of the file."""
     cell = CELL @ (rotation(X, 20.0) @ rotation(Y, 35.0) @ rotation(Z, 50.0)).T
     a, b, c = (list(vector) for vector in cell)
-    content = {
+    return {
         "__id__": "ExperimentList",
         "experiment": [
             {
@@ -78,19 +101,7 @@ def main() -> None:
             }
         ],
         "imageset": [],
-        "beam": [
-            {
-                "__id__": "monochromatic",
-                "direction": [0.0, 0.0, 1.0],
-                "wavelength": WAVELENGTH,
-                "divergence": 0.0,
-                "sigma_divergence": 0.0,
-                "polarization_normal": [0.0, 1.0, 0.0],
-                "polarization_fraction": 0.99,
-                "flux": 0.0,
-                "transmission": 1.0,
-            }
-        ],
+        "beam": [BEAM],
         "detector": [
             {
                 "panels": [panel(column, row) for row in range(ROWS) for column in range(COLUMNS)],
@@ -108,16 +119,7 @@ def main() -> None:
                 "setting_rotation": list(np.eye(3).ravel()),
             }
         ],
-        "scan": [
-            {
-                "image_range": [1, 1],
-                "batch_offset": 0,
-                "oscillation": [PHI, OSC],
-                "exposure_time": [1.0],
-                "epochs": [0.0],
-                "valid_image_ranges": {},
-            }
-        ],
+        "scan": [SCAN],
         "crystal": [
             {
                 "__id__": "crystal",
@@ -130,8 +132,11 @@ def main() -> None:
         "profile": [],
         "scaling_model": [],
     }
+
+
+def main() -> None:
     target = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent / "examples" / "multipanel.expt"
-    Path(target).write_text(json.dumps(content, indent=1) + "\n")
+    Path(target).write_text(json.dumps(experiments(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig, SamplingConfig
-from nanobrag_torch.errors import NanobragWarning
+from nanobrag_torch.errors import NanobragWarning, ParityError
 from nanobrag_torch.parity.golden import Case, load_cases
+from nanobrag_torch.parity.programs import CProgram, find_c_program
 
 COPIED = Path(__file__).parent / "golden_data"
 
@@ -80,3 +81,12 @@ def small_scene():
             return settle(said, physics)
 
     return small
+
+
+@pytest.fixture(scope="session")
+def c_program() -> CProgram:
+    """The C side; skips with the way to build it where there is none."""
+    try:
+        return find_c_program()
+    except ParityError as error:
+        pytest.skip(str(error))

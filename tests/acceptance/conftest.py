@@ -13,13 +13,12 @@ import pytest
 
 from nanobrag_torch.cli.outputs import output_names
 from nanobrag_torch.cli.parse import parse
-from nanobrag_torch.errors import ParityError
 from nanobrag_torch.io.smv import read_smv
 from nanobrag_torch.parity.agreement import image_agreement
 from nanobrag_torch.parity.case import Line, try_line
 from nanobrag_torch.parity.golden import Case
 from nanobrag_torch.parity.printed import printed_numbers
-from nanobrag_torch.parity.programs import CProgram, find_c_program
+from nanobrag_torch.parity.programs import CProgram
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,6 @@ class Drawn:
 
 
 Draw = Callable[..., Drawn]
-
-
-@pytest.fixture(scope="session")
-def c_program() -> CProgram:
-    """The C side; skips with the way to build it where there is none."""
-    try:
-        return find_c_program()
-    except ParityError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -47,6 +47,40 @@ def panel(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+BEAM = {
+    "__id__": "monochromatic",
+    "direction": [0.0, 0.02, 1.0],
+    "wavelength": 0.98,
+    "divergence": 0.0,
+    "sigma_divergence": 0.01,
+    "polarization_normal": [0.0, 1.0, 0.0],
+    "polarization_fraction": 0.99,
+    "flux": 0.0,
+    "transmission": 1.0,
+}
+SCANS = [
+    {
+        "image_range": [4, 6],
+        "batch_offset": 0,
+        "oscillation": [20.0, 0.5],
+        "exposure_time": [0.1] * 3,
+        "epochs": [0.0] * 3,
+        "valid_image_ranges": {},
+    },
+    {
+        "image_range": [1, 3],
+        "batch_offset": 0,
+        "properties": {
+            "oscillation": [7.0, 7.25, 7.5],
+            "exposure_time": [0.1] * 3,
+            "epochs": [0.0] * 3,
+            "oscillation_width": [0.25] * 3,
+        },
+        "valid_image_ranges": {},
+    },
+]
+
+
 def full() -> dict[str, Any]:
     """Two sweeps of two crystals, one varying, on a detector of two panels in a turned group; and a still."""
     group = {"fast_axis": [0.8, 0.6, 0.0], "slow_axis": [-0.6, 0.8, 0.0], "origin": [1.0, 2.0, -100.0]}
@@ -69,19 +103,7 @@ def full() -> dict[str, Any]:
                 {"__id__": "ImageSequence", "template": "b.nxs", "single_file_indices": None},
                 {"__id__": "ImageSet", "images": ["c.cbf"], "single_file_indices": [0]},
             ],
-            "beam": [
-                {
-                    "__id__": "monochromatic",
-                    "direction": [0.0, 0.02, 1.0],
-                    "wavelength": 0.98,
-                    "divergence": 0.0,
-                    "sigma_divergence": 0.01,
-                    "polarization_normal": [0.0, 1.0, 0.0],
-                    "polarization_fraction": 0.99,
-                    "flux": 0.0,
-                    "transmission": 1.0,
-                }
-            ],
+            "beam": [BEAM],
             "detector": [
                 {"panels": [panel(), panel(origin=[6.0, 4.0, 0.0])], "hierarchy": {**root, "children": [group]}}
             ],
@@ -89,27 +111,7 @@ def full() -> dict[str, Any]:
                 {"axes": [[1, 0, 0], [0.6, 0, 0.8]], "angles": [10, 20], "names": ["PHI", "OMEGA"], "scan_axis": 1},
                 {"rotation_axis": [1.0, 0.0, 0.0], "fixed_rotation": IDENTITY, "setting_rotation": IDENTITY},
             ],
-            "scan": [
-                {
-                    "image_range": [4, 6],
-                    "batch_offset": 0,
-                    "oscillation": [20.0, 0.5],
-                    "exposure_time": [0.1] * 3,
-                    "epochs": [0.0] * 3,
-                    "valid_image_ranges": {},
-                },
-                {
-                    "image_range": [1, 3],
-                    "batch_offset": 0,
-                    "properties": {
-                        "oscillation": [7.0, 7.25, 7.5],
-                        "exposure_time": [0.1] * 3,
-                        "epochs": [0.0] * 3,
-                        "oscillation_width": [0.25] * 3,
-                    },
-                    "valid_image_ranges": {},
-                },
-            ],
+            "scan": SCANS,
             "crystal": [
                 {
                     "__id__": "crystal",

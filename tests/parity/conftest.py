@@ -7,15 +7,6 @@ from nanobrag_torch.parity.programs import STANDIN, CProgram, find_c_program, ow
 
 
 @pytest.fixture(scope="session")
-def c_program() -> CProgram:
-    """The C side; skips with the way to build it where there is none."""
-    try:
-        return find_c_program()
-    except ParityError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
 def original() -> CProgram:
     """A program with the original's defects: the one that `NB_C_BIN` names if it is one, else the stand-in."""
     try:

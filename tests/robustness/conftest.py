@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from nanobrag_torch.cli.main import main
-from nanobrag_torch.errors import ParityError
 from nanobrag_torch.hostile.targets import SCENE
-from nanobrag_torch.parity.programs import CProgram, find_c_program
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,3 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Runner:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return Runner(folder, capfd)
-
-
-@pytest.fixture(scope="session")
-def c_program() -> CProgram:
-    """The C side; skips with the way to build it where there is none."""
-    try:
-        return find_c_program()
-    except ParityError as error:
-        pytest.skip(str(error))

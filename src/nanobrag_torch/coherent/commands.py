@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -21,13 +22,13 @@ from nanobrag_torch.coherent.files import (
 )
 from nanobrag_torch.coherent.frames import Frames, batches
 from nanobrag_torch.coherent.likelihood import LikelihoodOptions
-from nanobrag_torch.coherent.main import write_json
 from nanobrag_torch.coherent.pictures import object_panels, write_picture
 from nanobrag_torch.coherent.pie import PieOptions, State
 from nanobrag_torch.coherent.ptychography import FarField, check_scan, intensities
 from nanobrag_torch.coherent.reconstruct import Options, reconstruct, scanned
 from nanobrag_torch.coherent.specimens import measure
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.files import whole_file
 from nanobrag_torch.units import METRES_PER_ANGSTROM
 
 
@@ -113,7 +114,8 @@ def compare_products(said: argparse.Namespace) -> list[str]:
         "ring_frequency": found.rings.frequency.tolist(),
         "ring_correlation": found.rings.correlation.tolist(),
     }
-    write_json(said.output, numbers)
+    with whole_file(said.output, "-o") as handle:
+        handle.write((json.dumps(numbers, indent=1) + "\n").encode())
     apart = (found.aligned.found - found.aligned.truth).abs() * found.region
     picture = str(Path(said.output).with_suffix(".png"))
     write_picture(picture, object_panels(found.aligned.found, found.region, ("|found - truth|", apart)))

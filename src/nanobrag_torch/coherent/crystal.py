@@ -135,7 +135,7 @@ def _checked(experiment: Experiment, weights: Tensor) -> Tensor:
     """The weights as complex [M, Na, Nb, Nc]."""
     crystal = experiment.crystal
     if not experiment.is_simple or bool(crystal.water.detach() != 0) or crystal.coupling is not None:
-        raise InputError("experiment", "it has more than one plain crystal", "leave backgrounds, twins and water away")
+        raise InputError("experiment", "it has more than one plain crystal", "leave out backgrounds, twins and water")
     if crystal.shape != "square":
         raise InputError("shape", f"{crystal.shape!r} has no cells to weigh", "choose square; weights make other forms")
     counts = tuple(round(float(n)) for n in crystal.N.detach())

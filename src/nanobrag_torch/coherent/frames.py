@@ -90,7 +90,7 @@ def checked_sum(frames: Frames, mask: Tensor, batch: int = 32) -> Tensor:
     """Photons [N, N] of all frames together, looking at every one.
 
     Raises:
-        InputError: a frame has values that are not finite or negative where it is not masked, or no photon at all.
+        InputError: a frame has values that are not finite where it is not masked, or no photon there.
     """
     if tuple(mask.shape) != (frames.size, frames.size):
         raise InputError("mask", f"its shape is {list(mask.shape)}", f"give [{frames.size}, {frames.size}]")
@@ -105,6 +105,6 @@ def checked_sum(frames: Frames, mask: Tensor, batch: int = 32) -> Tensor:
             raise InputError("frames", f"frame {number} has values that are not finite", "mask those pixels")
         if bool((good.flatten(1).sum(1) <= 0).any()):
             number = numbers[int((good.flatten(1).sum(1) <= 0).nonzero()[0])]
-            raise InputError("frames", f"frame {number} has no photon outside the mask", "leave it away")
+            raise InputError("frames", f"frame {number} has no photon outside the mask", "leave it out")
         total = total + good.sum(0)
     return total

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nanobrag_torch import __version__
 from nanobrag_torch.errors import InputError, NanobragError
-from nanobrag_torch.guard import guarded
+from nanobrag_torch.guard import complain, guarded
 
 OK, REFUSED = 0, 9
 _TELL = """\
@@ -86,7 +84,7 @@ def _run(words: list[str]) -> int:
             "compare": commands.compare_products,
         }[said.command](said)
     except NanobragError as error:
-        print(f"nb-coherent: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        complain("nb-coherent", " ".join(str(error).split()))
         return REFUSED
     for line in lines:
         print(line, flush=True)
@@ -110,11 +108,3 @@ def _check(said: argparse.Namespace) -> None:
             )
     if not getattr(said, "dead", 0.0) < 1.0:
         raise InputError("--dead", f"{said.dead} leaves no pixel", "give a share below 1")
-
-
-def write_json(path: str, numbers: dict[str, Any]) -> None:
-    """Write numbers as JSON, whole or not at all."""
-    from nanobrag_torch.io.files import whole_file
-
-    with whole_file(path, "-o") as handle:
-        handle.write((json.dumps(numbers, indent=1) + "\n").encode())

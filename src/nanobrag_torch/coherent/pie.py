@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.coherent.frames import Frames, batches
-from nanobrag_torch.coherent.ptychography import Exit, exit_waves, moved_back, propagated
+from nanobrag_torch.coherent.ptychography import Exit, exit_waves, moved, propagated
 
 Progress = Callable[[str, int, int, float], None]
 """Called with the name of the stage, steps done, all steps, and the misfit."""
@@ -110,7 +110,7 @@ def _object_step(target: Tensor, waves: Exit, change: Tensor, alpha: float) -> T
 
 def _probe_step(waves: Exit, change: Tensor, rest: Tensor, alpha: float) -> Tensor:
     """The probe's step, each frame's part moved back by the rest of its position."""
-    above = moved_back(waves.patches.conj()[:, None] * change, rest).sum(0)
+    above = moved(waves.patches.conj()[:, None] * change, -rest).sum(0)
     below = (waves.patches.abs() ** 2).sum(0)
     step: Tensor = above / ((1.0 - alpha) * below + alpha * below.max())
     return step

@@ -20,6 +20,7 @@ from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Beam, Detector
 from nanobrag_torch.numerics import normalise
 from nanobrag_torch.random import Purpose, normal, poisson
+from nanobrag_torch.units import METRES_PER_ANGSTROM
 
 LEAST_OVERLAP = 0.6
 LARGEST_TILT = 0.01
@@ -65,7 +66,7 @@ def far_field(beam: Beam, detector: Detector) -> FarField:
     if tilt > LARGEST_TILT:
         told = f"the detector is tilted by {math.degrees(tilt):.2f} degrees to the beam"
         raise InputError("rotation", told, f"turn it back, to {math.degrees(LARGEST_TILT):.2f} degrees or less")
-    return FarField(panel.pixels_f, beam.wavelength * 1e-10, panel.distance, panel.pixel_size)
+    return FarField(panel.pixels_f, beam.wavelength * METRES_PER_ANGSTROM, panel.distance, panel.pixel_size)
 
 
 def check_scan(field: FarField, probe: Tensor, positions: Tensor, shape: tuple[int, int]) -> None:
@@ -109,7 +110,7 @@ def check_positions(positions: Tensor, frame: int, shape: tuple[int, int]) -> No
         number = int(wrong[0])
         place = ", ".join(f"{float(x):.2f}" for x in fixed[number])
         told = f"frame {number} at ({place}) pixels reaches out of an object of {shape[0]} x {shape[1]}"
-        raise InputError("positions", told, "give a larger object or leave the frame away")
+        raise InputError("positions", told, "give a larger object or leave the frame out")
 
 
 class Exit(NamedTuple):
@@ -141,22 +142,16 @@ def exit_waves(target: Tensor, probe: Tensor, positions: Tensor) -> Exit:
 
 def moved_probes(probe: Tensor, rest: Tensor) -> Tensor:
     """The probe [M, N, N] moved by each of [B, 2] pixels → [B, M, N, N], by its Fourier series."""
-    size = probe.shape[-1]
-    frequency = -2.0 * math.pi * torch.fft.fftfreq(size, dtype=rest.dtype)
-    phase = rest[:, 0, None, None] * frequency[:, None] + rest[:, 1, None, None] * frequency
-    wave = torch.complex(torch.cos(phase), torch.sin(phase)).to(probe.dtype)
-    moved: Tensor = torch.fft.ifft2(torch.fft.fft2(probe)[None] * wave[:, None])
-    return moved
+    return moved(probe[None], rest)
 
 
-def moved_back(waves: Tensor, rest: Tensor) -> Tensor:
-    """Each of waves [B, M, N, N] moved by −rest [B, 2] pixels: the adjoint of `moved_probes` before it is summed."""
-    size = waves.shape[-1]
-    frequency = 2.0 * math.pi * torch.fft.fftfreq(size, dtype=rest.dtype)
+def moved(waves: Tensor, rest: Tensor) -> Tensor:
+    """Waves [B or 1, M, N, N], each moved by its own of [B, 2] pixels; −rest gives the adjoint."""
+    frequency = -2.0 * math.pi * torch.fft.fftfreq(waves.shape[-1], dtype=rest.dtype)
     phase = rest[:, 0, None, None] * frequency[:, None] + rest[:, 1, None, None] * frequency
-    wave = torch.complex(torch.cos(phase), torch.sin(phase)).to(waves.dtype)
-    moved: Tensor = torch.fft.ifft2(torch.fft.fft2(waves) * wave[:, None])
-    return moved
+    turn = torch.complex(torch.cos(phase), torch.sin(phase)).to(waves.dtype)
+    found: Tensor = torch.fft.ifft2(torch.fft.fft2(waves) * turn[:, None])
+    return found
 
 
 def propagated(waves: Tensor) -> Tensor:

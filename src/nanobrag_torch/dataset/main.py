@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from nanobrag_torch import __version__
 from nanobrag_torch.engine import Where, queue_options
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragError
-from nanobrag_torch.guard import guarded
+from nanobrag_torch.guard import complain, guarded
 
 OK, REFUSED = 0, 9
 _TELL = """\
@@ -69,7 +68,7 @@ def _run(words: list[str]) -> int:
     try:
         return {"make": _make, "look": _look, "verify": _verify}[said.command](said)
     except NanobragError as error:
-        print(f"nb-dataset: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        complain("nb-dataset", " ".join(str(error).split()))
         return REFUSED
 
 

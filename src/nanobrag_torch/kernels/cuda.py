@@ -156,7 +156,7 @@ class Card:
         chosen = Question(question.name, _choices(question.config))
         if (entry, chosen) not in self._kernels:
             program = _from_cache(question, self.capability)  # threads compile different programs side by side
-            with self._loading:  # a program that another thread's replaced would be unloaded while it runs
+            with self._loading:  # and one of them is kept
                 if (entry, chosen) not in self._kernels:
                     self._kernels[entry, chosen] = _core().ObjectCode.from_cubin(program).get_kernel(entry)
         return self._kernels[entry, chosen]

@@ -80,15 +80,19 @@ def pixel_sum(
     reason = why_not(scene, dtype=dtype, backend=backend)
     if reason is not None:
         raise BackendUnavailable(backend or "cpu", reason)
-    if isinstance(pixels, range):
-        listed, span = None, [pixels.start, len(pixels)]
-    else:
-        listed, span = pixels, [0, len(pixels)]
+    listed, span = _located(pixels, scene.origin.device)
     packed = pack_scene(scene, dtype) if packed is None else packed
     wanted = (out_dtype == torch.float32, packed.has_background, want_solid_angle)
     call = forward_mode.PixelSumFunction.apply if forward_mode.active() else op.pixel_sum
     total, background, angle = call(*packed.tensors, listed, span, packed.config, scale, *wanted)
     return Sums(total, background if packed.has_background else None, angle if want_solid_angle else None)
+
+
+def _located(pixels: Tensor | range, device: torch.device) -> tuple[Tensor | None, list[int]]:
+    """A list of pixels where the scene is, whose addresses a kernel takes as they are, or none; and first and count."""
+    if isinstance(pixels, range):
+        return None, [pixels.start, len(pixels)]
+    return pixels.to(device), [0, len(pixels)]
 
 
 class Derivatives(NamedTuple):
@@ -133,7 +137,7 @@ def pixel_sum_jvp(
     for tensor, tangent in zip(packed.tensors, tangents, strict=True):
         if tangent.shape != (count, *tensor.shape):
             raise InputError("tangents", f"{list(tangent.shape)}", f"give [K, {', '.join(map(str, tensor.shape))}]")
-    listed, span = (None, [pixels.start, len(pixels)]) if isinstance(pixels, range) else (pixels, [0, len(pixels)])
+    listed, span = _located(pixels, scene.origin.device)
     found = op.pixel_sum_jvp(*packed.tensors, *tangents, listed, span, packed.config, packed.has_background)
     total, background, by_total, by_background = found
     return Derivatives(

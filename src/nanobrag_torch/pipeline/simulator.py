@@ -114,7 +114,7 @@ class Simulator:
             pixels: integer [P, 2] (slow, fast), or [P, 3] (panel, slow, fast); `None` = all of the region.
 
         Returns:
-            values [P] in photons and J [P, K], float64: derivatives by the settled values (m, rad, Å). The order of
+            Values [P] in photons and their derivatives [P, K] by the settled values (m, rad, Å), float64. The order of
             the pixels is that given, without `pixels` panel by panel in raster order.
 
         Raises:
