@@ -9,9 +9,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 MOVED = {
     "describe": "pipeline.describe",
@@ -26,7 +29,7 @@ MOVED = {
 """Old name: new name, both below the package."""
 
 
-class _OldNames(MetaPathFinder, Loader):
+class _OldNames:
     """Finds and loads the old names of one package: the module under an old name is the new module itself."""
 
     def __init__(self, package: str) -> None:
@@ -37,7 +40,7 @@ class _OldNames(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         """A spec for an old name, `None` for every other."""
         parent, _, name = fullname.rpartition(".")
-        return ModuleSpec(fullname, self) if parent == self.package and name in MOVED else None
+        return ModuleSpec(fullname, cast("Loader", self)) if parent == self.package and name in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module that has moved, with a warning that names its place."""

@@ -13,7 +13,6 @@ from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.amplitude_files import brings_cell
 from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.registry import FileRegistry, refuse_special
-from nanobrag_torch.settling.inputs import dump_file
 from nanobrag_torch.text import g
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres
 
@@ -92,6 +91,8 @@ def check_outputs(config: Config, flags: Mapping[str, str], files: FileRegistry 
 
 def _check_dump(config: Config, flags: Mapping[str, str], files: FileRegistry) -> None:
     """Note the cache of structure factors, which is read or written; without a cell of its own, that is."""
+    from nanobrag_torch.settling.inputs import dump_file  # with NumPy, which help and errors do without
+
     said = config.crystal
     if not said.use_dump or said.model_file is not None or said.structure_factors is not None:
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import InputError
@@ -54,6 +53,8 @@ def carried(config: Config, path: str) -> str:
 
 
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -22,8 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
-import numpy as np
-
 from nanobrag_torch.config import Config
 from nanobrag_torch.errors import FileFormatError, InputError
 
@@ -146,6 +144,8 @@ def _fits(value: Any, kind: Any) -> bool:
 def _made(value: Any, kind: Any, place: str, lines: _Lines) -> Any:
     """A value that fits its kind, as the configuration holds it."""
     if kind is Array:
+        import numpy as np
+
         return np.array(value, dtype=np.float64)
     if kind is object:
         return _tuples(value)
@@ -290,7 +290,7 @@ def _inline(component: Any, name: str) -> str:
 
 
 def _toml(value: Any, name: str = "") -> str:
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _quoted(value)
