@@ -16,7 +16,12 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    nanobrag (.*)$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["scene", "gradients"])
+def test_there_is_something_to_run():
+    assert PYTHON
+    assert COMMANDS
+
+
+@pytest.mark.parametrize("code", PYTHON)
 def test_python_blocks_run(code, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     exec(compile(code, "README.md", "exec"), {})
@@ -47,6 +52,38 @@ def test_the_job_of_make_image(monkeypatch, tmp_path):
     assert sizes["image.bin"] == 4 * 1024 * 1024
     assert sizes["image.img"] == 512 + 2 * 1024 * 1024
     assert sizes["image.png"] > 0
+
+
+def figures(report: str, pattern: str) -> list[float]:
+    """Every number that the pattern finds in a report."""
+    found = re.findall(pattern, (ROOT / "reports" / report).read_text(), re.MULTILINE)
+    assert found, (report, pattern)
+    return [float(one) for one in found]
+
+
+def claimed(pattern: str) -> list[float]:
+    """The numbers of a claim; underscores of the pattern stand for them."""
+    match = re.search(pattern.replace("_", r"([\d.,]*\d)"), README.replace("\n", " "))
+    assert match, pattern
+    return [float(one.replace(",", "")) for one in match.groups()]
+
+
+@pytest.mark.parametrize(
+    ("claim", "report", "pattern", "extremes"),
+    [
+        ("_ stored command lines reproduced", "parity.md", r"^Made by .*: (\d+) cases", (max,)),
+        ("_ to _ times as fast", "benchmarks.md", r"^\|.*?\| ([\d.]+) \([^|]*\) \| >= ", (min, max)),
+        ("_ to _ times in single", "benchmarks.md", r"\| >= \d+ \| ([\d.]+) ", (min, max)),
+        ("takes as long as _ images", "benchmarks.md", r"^\|[^|]*\|[^|]*\| ([\d.]+) \([^|]*\|[^|]*\|$", (max,)),
+        ("_ to _ stills", "kernels-25-17-amd-epyc.md", r"^\| float\d+ \| (\d+) ", (min, max)),
+        ("correlate at _;", "measured.md", r"^\| correlation .* \| ([\d.]+) \|$", (max,)),
+        ("with a scatter of _ ", "measured.md", r"deviation, pixels \| ([\d.]+),", (max,)),
+    ],
+)  # fmt: skip
+def test_figures_are_those_of_the_reports(claim, report, pattern, extremes):
+    """Rounded, and within the spread of a shared machine."""
+    found = figures(report, pattern)
+    assert claimed(claim) == pytest.approx([extreme(found) for extreme in extremes], rel=0.2)
 
 
 def test_links_lead_somewhere():
