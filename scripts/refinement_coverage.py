@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from nanobrag_torch.cli.parse import parse
-from nanobrag_torch.refine import QUANTITIES, Observation, Shot, refine_shots
+from nanobrag_torch.refine import QUANTITIES, Observation, Schedule, Shot, refine_shots
 from nanobrag_torch.settling.scene import settle
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def one(binary: Path, rng: np.random.Generator, fluence: float, folder: Path) ->
     sizes = begun.crystal.N * torch.from_numpy(1.0 + 0.03 * rng.normal(0.0, 1.0, 3))
     begun = QUANTITIES["N"].put(begun, sizes)
     clock = time.perf_counter()
-    done = refine_shots([Shot(begun, seen, labels)], shared=NAMES, steps=60)
+    done = refine_shots([Shot(begun, seen, labels)], shared=NAMES, schedule=Schedule(60))
     seconds = time.perf_counter() - clock
     (shot,) = done.shots
     exact = torch.cat([QUANTITIES[name].take(wanted).reshape(-1) for name in NAMES])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -17,10 +20,14 @@ from nanobrag_torch import (
 )
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels.structure_factors import StructureFactors
+from nanobrag_torch.models import Panel
 from nanobrag_torch.refine import QUANTITIES, Parameters
 from nanobrag_torch.refine.fit import expected_values
 
 PIXELS = torch.cartesian_prod(torch.zeros(1, dtype=torch.int64), torch.arange(3, 9), torch.arange(2, 10))
+
+
+ON_PANELS = ("detector_shift", "detector_turn", "panel_shifts", "panel_turns")
 
 
 def scene(panels: bool = False, **crystal: object) -> Experiment:
@@ -45,7 +52,9 @@ def scene(panels: bool = False, **crystal: object) -> Experiment:
 
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_a_quantity_stays_put_and_can_move(name: str) -> None:
-    start = scene(panels=name == "detector_shift")
+    start = scene(panels=name in ON_PANELS)
+    if name == "mosaic_spreads":
+        start = scene(mosaic_spread_deg=None, mosaic_law="gauss", mosaic_abc_deg=(1.0, 0.7, 0.4))
     parameters = Parameters(start, [name])
     assert parameters.table().startswith(name)
     still = expected_values(parameters(), PIXELS)
@@ -63,6 +72,47 @@ def test_a_quantity_stays_put_and_can_move(name: str) -> None:
         parameters.get_parameter(name).sub_(2 * step)
         down = (expected_values(parameters(), PIXELS) * weights).sum()
     torch.testing.assert_close((slope * step).sum(), (up - down) / 2, rtol=1e-4, atol=0)
+
+
+def test_panels_of_a_group_move_as_one_body() -> None:
+    """Two panels of one group keep their distances and angles; a third stays."""
+    one = PanelConfig((60.0, 2.0, -2.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), 12, 12, 0.4)
+    others = (replace(one, origin_mm=(60.0, 8.0, -2.0)), replace(one, origin_mm=(60.0, 14.0, -2.0)))
+    start = settle(
+        Config(
+            crystal=CrystalConfig(cell_a=40.0, default_F=1.0),
+            beam=BeamConfig(wavelength_A=1.0),
+            detector=DetectorConfig(panels=(one, *others)),
+        )
+    )
+    start = start.replace(detector=start.detector.replace(groups=(0, 0, 1)))
+    for name in ("panel_shifts", "panel_turns"):
+        value = QUANTITIES[name].take(start)
+        assert value.shape == (2, 3)
+        moved = QUANTITIES[name].put(start, value + torch.tensor([[1e-3, 2e-3, -3e-3], [0.0, 0.0, 0.0]]).double())
+        before, after = start.detector.panels, moved.detector.panels
+
+        def corners(panels: tuple[Panel, ...], index: int) -> torch.Tensor:
+            panel = panels[index]
+            assert panel.origin is not None
+            return torch.stack([panel.origin, panel.origin + panel.fast, panel.origin + panel.slow])
+
+        body = [torch.cat([corners(p, 0), corners(p, 1)]) for p in (before, after)]
+        assert (body[0] - body[1]).abs().max() > 1e-4
+        torch.testing.assert_close(torch.cdist(body[0], body[0]), torch.cdist(body[1], body[1]))
+        torch.testing.assert_close(corners(before, 2), corners(after, 2))
+
+
+def test_b_is_the_fall_of_amplitudes_with_resolution() -> None:
+    start = scene()
+    table = QUANTITIES["B"].put(start, torch.tensor(7.0).double()).crystal.structure_factors
+    before = start.crystal.structure_factors
+    assert table.values is not None
+    assert before.values is not None
+    # (2, -1, 3) of 40 x 45 x 50 Å
+    square = (2 / 40) ** 2 + (1 / 45) ** 2 + (3 / 50) ** 2
+    place = 2 + 4, -1 + 4, 3 + 4
+    assert float(table.values[place] / before.values[place]) == pytest.approx(math.exp(-7.0 * square / 4.0))
 
 
 @pytest.mark.parametrize("convention", ["MOSFLM", "XDS"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,9 +19,9 @@ from nanobrag_torch import (
     settle,
 )
 from nanobrag_torch.errors import InputError, NanobragWarning
-from nanobrag_torch.refine import Constraints, Noise, Observation, Shot, refine_shots
+from nanobrag_torch.refine import Amplitudes, Constraints, Noise, Observation, Schedule, Shot, refine_shots
 from nanobrag_torch.refine.likelihood import planes, scored
-from nanobrag_torch.refine.normal import assemble, covariances, solve
+from nanobrag_torch.refine.normal import Prior, assemble, covariances, solve
 from nanobrag_torch.units import radians_from_degrees
 
 
@@ -28,7 +29,9 @@ def rng(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("noise", [Noise(), Noise(2.5, 4.0), Noise(1.7, 0.3, 2.0)])
+@pytest.mark.parametrize(
+    "noise", [Noise(), Noise(2.5, 4.0), Noise(1.7, 0.3, 2.0), Noise(relative=0.3), Noise(2.0, 1.0, 2.0, 0.1)]
+)
 def test_score_is_the_derivative_of_the_loss(noise: Noise) -> None:
     mean = (10.0 * torch.rand(200, generator=rng(1), dtype=torch.float64) + 0.1).requires_grad_()
     seen = noise.gain * torch.poisson(mean.detach(), generator=rng(2)) - 0.2 * noise.readout
@@ -55,6 +58,23 @@ def test_score_has_no_mean_and_the_information_as_variance(noise: Noise) -> None
     information = float(found.information[0])
     assert abs(float(found.score.mean())) < 4.0 * math.sqrt(information / len(mean))
     assert float(found.score.var()) == pytest.approx(information, rel=0.02)
+
+
+def test_a_model_that_is_a_part_wrong_widens_the_counts() -> None:
+    """Poisson counts whose mean is spread by a part r have the variance m + (r m)²; their score has no mean."""
+    mean, part = 50.0, 0.2
+    shape = part**-2
+    rates = torch.distributions.Gamma(shape, shape / mean)
+    torch.manual_seed(8)
+    seen = torch.poisson(rates.sample((200_000,)).double(), generator=rng(8))
+    found = scored(torch.full((200_000,), mean, dtype=torch.float64), seen, Noise(relative=part))
+    information = float(found.information[0])
+    assert information == pytest.approx(1.0 / (mean + (part * mean) ** 2))
+    assert abs(float(found.score.mean())) < 4.0 * math.sqrt(information / len(seen))
+    assert float(found.score.var()) == pytest.approx(information, rel=0.02)
+    # As the part goes to 0 it becomes the Poisson likelihood.
+    near, exact = (scored(torch.tensor([3.0]).double(), torch.tensor([7]), Noise(relative=r)) for r in (1e-4, 0.0))
+    torch.testing.assert_close(near.loss, exact.loss, rtol=1e-6, atol=0.0)
 
 
 def test_wild_pixels_pull_no_more_than_the_threshold() -> None:
@@ -91,7 +111,7 @@ def test_blocks_give_the_dense_step_and_covariance() -> None:
     torch.testing.assert_close(torch.cat(parts), dense)
     assert step.promised == pytest.approx(-0.5 * float(gradient @ dense))
     inverse = torch.linalg.inv(matrix)
-    for shot, found in enumerate(covariances(normals, shared)):
+    for shot, found in enumerate(covariances(normals, shared).shots):
         at = shared + shot * (own + 3 * regions)
         chosen = [*range(shared), *range(at, at + own)]
         torch.testing.assert_close(found, inverse[chosen][:, chosen])
@@ -114,6 +134,38 @@ def shot(true: Experiment, begun: Experiment, seed: int) -> Shot:
     slope = torch.linspace(0.5, 1.5, 48, dtype=torch.float64)
     seen = Observation.of(torch.poisson(Simulator(true).run().array + slope, generator=rng(seed)))
     return Shot(begun, seen, seen.pixels[:, 1] // 24)
+
+
+def test_shared_amplitudes_are_single_columns_of_all_shots() -> None:
+    """A dense problem in which every region of every shot shows one of a few shared strengths."""
+    shared, own, kinds, count = 2, 1, 3, 40
+    size, shots = shared + kinds, 3
+    whole = size + own * shots
+    matrix, gradient = torch.zeros(whole, whole, dtype=torch.float64), torch.zeros(whole, dtype=torch.float64)
+    stiffness = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    prior = Prior(0.3 * stiffness, stiffness)
+    matrix[:size, :size] += torch.diag(stiffness)
+    gradient[:size] += prior.pull
+    normals = []
+    for index in range(shots):
+        seen = torch.tensor([[0, 1], [1, 2], [0, 2]][index])
+        columns = torch.cat([torch.arange(shared), shared + seen, torch.tensor([size + index])])
+        jacobian = torch.randn(count, len(columns), generator=rng(index), dtype=torch.float64)
+        score, weight = (torch.rand(count, generator=rng(k + index), dtype=torch.float64) for k in (20, 30))
+        none = torch.zeros(count, 0, dtype=torch.float64)
+        normal = assemble(jacobian, score, weight, none, torch.zeros(count, dtype=torch.int64))
+        normals.append(replace(normal, places=columns[:-1]))
+        wide = torch.zeros(count, whole, dtype=torch.float64)
+        wide[:, columns] = jacobian
+        matrix, gradient = matrix + wide.T @ (weight[:, None] * wide), gradient + wide.T @ score
+    step = solve(normals, size, 0.0, prior)
+    dense = -torch.linalg.solve(matrix, gradient)
+    torch.testing.assert_close(torch.cat([step.shared, *step.own]), dense)
+    assert step.promised == pytest.approx(-0.5 * float(gradient @ dense))
+    found, inverse = covariances(normals, size, prior), torch.linalg.inv(matrix)
+    torch.testing.assert_close(found.shared, inverse[:size, :size])
+    last = torch.cat([normals[2].places, torch.tensor([size + 2])])
+    torch.testing.assert_close(found.shots[2], inverse[last[:, None], last])
 
 
 TRUE = (20.3, -10.4, 5.2)
@@ -153,9 +205,78 @@ def test_a_restraint_enters_value_and_uncertainty() -> None:
     assert float(held.values) == pytest.approx((float(free.values) + mean) / 2.0, abs=0.1 * width)
 
 
+def test_amplitudes_are_found_with_scales_that_differ_per_shot() -> None:
+    """Four quarters of two images show four amplitudes, of which the start has all alike."""
+    truth = torch.tensor([0.8, 1.25, 1.0, 1.1], dtype=torch.float64)
+    shots = []
+    for index, scale in enumerate((1.0, 1.6)):
+        begun = scene(TRUE)
+        spots = Simulator(begun).run().array * scale
+        quarter = (torch.arange(48)[:, None] // 24) * 2 + torch.arange(48)[None, :] // 24
+        seen = Observation.of(torch.poisson(spots * truth[quarter] ** 2 + 1.0, generator=rng(40 + index)))
+        labels = (seen.pixels[:, 1] // 24) * 2 + seen.pixels[:, 2] // 24
+        shots.append(Shot(begun, seen, labels, amplitudes=torch.arange(4)))
+    done = refine_shots(shots, own=["fluence"], amplitudes=Amplitudes(4, 0.3))
+    assert done.converged
+    assert done.amplitudes is not None
+    assert done.amplitude_sigma is not None
+    # The prior alone tells their common factor from the scale: ratios are what counts say.
+    ratio = done.amplitudes / done.amplitudes.prod() ** 0.25
+    assert ((ratio - truth / truth.prod() ** 0.25).abs() < 0.03).all()
+    assert float((done.shots[1].values / done.shots[0].values)[0]) == pytest.approx(1.6, rel=0.05)
+    assert (done.amplitude_sigma > 0.0).all()
+
+
+def test_images_of_a_sweep_are_one_shot() -> None:
+    """Two images of a turning crystal give the start of the spindle back, which one shot has."""
+    turning = scene(TRUE)
+    width = radians_from_degrees(0.5)
+    turns = torch.tensor([0.0, width], dtype=torch.float64)
+    true = turning.replace(scan=turning.scan.replace(start=torch.tensor(radians_from_degrees(0.2)).double()))
+    seen = [
+        Observation.of(
+            torch.poisson(
+                Simulator(true.replace(scan=true.scan.replace(start=true.scan.start + t))).run().array + 1.0,
+                generator=rng(50 + i),
+            )
+        )
+        for i, t in enumerate(turns)
+    ]
+    values, pixels = torch.cat([s.values for s in seen]), torch.cat([s.pixels for s in seen])
+    image = torch.repeat_interleave(torch.arange(2), len(seen[0]))
+    done = refine_shots([Shot(turning, Observation(values, pixels), image, image, turns)], ["phi"])
+    (found,) = done.shots
+    assert done.converged
+    assert abs(float(found.values[0]) - radians_from_degrees(0.2)) < 4.0 * float(found.sigma[0])
+    assert float(found.sigma[0]) < radians_from_degrees(0.02)
+
+
+def test_pixels_beside_spots_show_the_background_alone() -> None:
+    begun = scene(TRUE)
+    whole = shot(begun, begun, 9)
+    core = whole.observation.pixels[:, 1] < 24
+    half = replace(whole, core=core)
+    expected = half.expected(begun)
+    assert (expected[~core] == 0.0).all()
+    torch.testing.assert_close(expected[core], whole.expected(begun)[core])
+    values, slopes = half.jacobian(begun, ["distance"])
+    torch.testing.assert_close(values, expected)
+    assert (slopes[~core] == 0.0).all()
+
+
+def test_a_background_without_a_count_stays_positive() -> None:
+    """Nothing between the spots, as on a photon-counting detector: a level must not run to zero or below."""
+    begun = scene(TRUE)
+    seen = Observation.of(torch.poisson(Simulator(begun).run().array, generator=rng(10)))
+    done = refine_shots([Shot(begun, seen, seen.pixels[:, 1] // 24)], ["fluence"])
+    assert done.converged
+    assert (done.shots[0].background > 0.0).all()
+    assert (done.shots[0].planes[:, 0] < 0.05).all()
+
+
 def test_what_nothing_determines_is_named() -> None:
     with pytest.warns(NanobragWarning, match=r"phi\[0\]"):
-        refine_shots([shot(scene(TRUE), scene(TRUE), 6)], ["misset", "phi"], steps=5)
+        refine_shots([shot(scene(TRUE), scene(TRUE), 6)], ["misset", "phi"], schedule=Schedule(5))
 
 
 def test_refusals() -> None:

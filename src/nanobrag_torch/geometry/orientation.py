@@ -11,7 +11,13 @@ from nanobrag_torch.geometry.vectors import cross
 from nanobrag_torch.numerics import normalise
 
 
-def lattice_at_rest(cell: Tensor | None, reciprocal: Tensor | None, misset: Tensor, exact: bool) -> Lattice:
+def lattice_at_rest(
+    cell: Tensor | None,
+    reciprocal: Tensor | None,
+    misset: Tensor,
+    exact: bool,
+    orientation: Tensor | None = None,
+) -> Lattice:
     """The lattice after misset and before the spindle.
 
     Args:
@@ -19,11 +25,14 @@ def lattice_at_rest(cell: Tensor | None, reciprocal: Tensor | None, misset: Tens
         reciprocal: [3, 3] rows (1/Å) of an orientation matrix, or `None`; it wins over the cell's orientation.
         misset: [3] angles (rad) about lab x, y, z.
         exact: which law makes the default orientation (specs: deviations, D26).
+        orientation: [3, 3] rotation of a cell's default orientation, before misset.
     """
     if reciprocal is None:
         if cell is None:
             raise ValueError("a lattice needs a cell or a matrix")
         reciprocal = reciprocal_vectors(cell, exact)
+        if orientation is not None:
+            reciprocal = reciprocal @ orientation.transpose(0, 1)
     return direct_lattice(rotate_xyz(reciprocal, misset), cell)
 
 

@@ -109,6 +109,8 @@ class Crystal:
         diffuse: displacements that scatter between the spots, or `None`. A crystal of the shape `diffuse` draws what
             one operation makes of them, and no spots.
         colours: the parts of structure factors that follow the wavelength of each source, or `None`.
+        orientation: [3, 3] rotation of the cell's default orientation before misset, or `None` for none; a crystal
+            with `reciprocal` has none.
     """
 
     cell: Tensor | None
@@ -126,6 +128,7 @@ class Crystal:
     others: tuple[Other, ...] = ()
     diffuse: Diffuse | None = None
     colours: ColouredFactors | None = None
+    orientation: Tensor | None = None
 
     def replace(self, **changes: Any) -> Crystal:
         """A copy with some fields changed."""

@@ -71,11 +71,13 @@ class Detector:
         panels: at least one panel.
         curved: all pixels at the same distance from the sample.
         point_pixel: solid angle without obliquity.
+        groups: per panel the number of the rigid body that it belongs to, from 0; `None` = each is one of its own.
     """
 
     panels: tuple[Panel, ...]
     curved: bool = False
     point_pixel: bool = False
+    groups: tuple[int, ...] | None = None
 
     @property
     def panel(self) -> Panel:
@@ -85,7 +87,7 @@ class Detector:
 
     def replace(self, **changes: Any) -> Detector:
         """A copy with some fields changed; fields of `Panel` change every panel."""
-        own = {k: v for k, v in changes.items() if k in ("panels", "curved", "point_pixel")}
+        own = {k: v for k, v in changes.items() if k in ("panels", "curved", "point_pixel", "groups")}
         rest = {k: v for k, v in changes.items() if k not in own}
         detector = replace(self, **own)
         if rest:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nanobrag_torch.geometry.orientation import lattice_at_rest
+from nanobrag_torch.geometry.rotation import rotate_xyz
 from nanobrag_torch.models import Experiment, Panel
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres, radians_from_degrees
 
@@ -118,6 +120,12 @@ def _beam_centre() -> Quantity:
     )
 
 
+def _needs_origins(experiment: Experiment) -> str | None:
+    if any(panel.origin is None for panel in experiment.detector.panels):
+        return "the panels have no origins of their own; refine distance, beam_centre and rotations instead"
+    return None
+
+
 def _detector_shift() -> Quantity:
     def shifted(panel: Panel, shift: Tensor) -> Panel:
         assert panel.origin is not None
@@ -127,13 +135,81 @@ def _detector_shift() -> Quantity:
         panels = tuple(shifted(panel, value) for panel in experiment.detector.panels)
         return experiment.replace(detector=experiment.detector.replace(panels=panels))
 
-    def objection(experiment: Experiment) -> str | None:
-        if any(panel.origin is None for panel in experiment.detector.panels):
-            return "the panels have no origins of their own; refine distance and beam_centre instead"
-        return None
+    zero = torch.zeros(3, dtype=torch.float64)
+    return Quantity(lambda e: zero, put, _STEP_M, False, "mm", mm_from_metres, _needs_origins)
+
+
+def _detector_turn() -> Quantity:
+    """All panels turned as one body about the middle of the first."""
+
+    def put(experiment: Experiment, value: Tensor) -> Experiment:
+        first = experiment.detector.panels[0]
+        centre = _middle(first).detach()
+        panels = tuple(_turned_panel(panel, value, centre) for panel in experiment.detector.panels)
+        return experiment.replace(detector=experiment.detector.replace(panels=panels))
 
     zero = torch.zeros(3, dtype=torch.float64)
-    return Quantity(lambda e: zero, put, _STEP_M, False, "mm", mm_from_metres, objection)
+    return Quantity(lambda e: zero, put, _TENTH_DEGREE, False, "deg", degrees_from_radians, _needs_origins)
+
+
+def _groups(experiment: Experiment) -> tuple[int, ...]:
+    """The rigid body of each panel."""
+    detector = experiment.detector
+    return tuple(range(len(detector.panels))) if detector.groups is None else detector.groups
+
+
+def _by_group(unit: str, shown: Callable[[Tensor], Tensor], scale: float, turns: bool) -> Quantity:
+    """Shifts, or turns about its middle, of every rigid body of panels, along and about lab x, y, z."""
+
+    def take(experiment: Experiment) -> Tensor:
+        return torch.zeros(max(_groups(experiment)) + 1, 3, dtype=torch.float64)
+
+    def put(experiment: Experiment, value: Tensor) -> Experiment:
+        groups, panels = _groups(experiment), experiment.detector.panels
+        moved = []
+        for panel, group in zip(panels, groups, strict=True):
+            assert panel.origin is not None
+            if turns:
+                mates = [_middle(p).detach() for p, g in zip(panels, groups, strict=True) if g == group]
+                moved.append(_turned_panel(panel, value[group], torch.stack(mates).mean(0)))
+            else:
+                moved.append(panel.replace(origin=panel.origin + value[group]))
+        return experiment.replace(detector=experiment.detector.replace(panels=tuple(moved)))
+
+    return Quantity(take, put, scale, False, unit, shown, _needs_origins)
+
+
+def _b_factor() -> Quantity:
+    """B (Å²) of a factor exp(-B/(4 d²)) on amplitudes, beside what the table has."""
+    zero = torch.zeros((), dtype=torch.float64)
+
+    def put(experiment: Experiment, value: Tensor) -> Experiment:
+        crystal = experiment.crystal
+        table = crystal.structure_factors
+        assert table.values is not None
+        axes = [torch.arange(first, first + size) for first, size in zip(table.origin, table.sizes, strict=True)]
+        indices = torch.cartesian_prod(*axes).to(torch.float64)
+        lattice = lattice_at_rest(crystal.cell, crystal.reciprocal, crystal.misset, True, crystal.orientation)
+        square = ((indices @ lattice.reciprocal.detach()) ** 2).sum(1).reshape(table.values.shape)
+        fallen = table.values.to(torch.float64) * torch.exp(-0.25 * value * square)
+        return experiment.replace(crystal=crystal.replace(structure_factors=replace(table, values=fallen)))
+
+    return Quantity(lambda e: zero, put, 0.1, False, "A^2", objection=_needs_table)
+
+
+def _middle(panel: Panel) -> Tensor:
+    """The middle [3] of a panel that has an origin."""
+    assert panel.origin is not None
+    return panel.origin + 0.5 * (panel.lengths[0] * panel.fast + panel.lengths[1] * panel.slow)
+
+
+def _turned_panel(panel: Panel, angles: Tensor, centre: Tensor) -> Panel:
+    """A panel turned about lab x, y, z (rad) around a point."""
+    assert panel.origin is not None
+    fast, slow, normal, origin = rotate_xyz(
+        torch.stack([panel.fast, panel.slow, panel.normal, panel.origin - centre]), angles
+    )
+    return panel.replace(fast=fast, slow=slow, normal=normal, origin=centre + origin)
 
 
 def _amplitudes() -> Quantity:
@@ -146,11 +222,12 @@ def _amplitudes() -> Quantity:
         table = replace(experiment.crystal.structure_factors, values=value)
         return experiment.replace(crystal=experiment.crystal.replace(structure_factors=table))
 
-    def objection(experiment: Experiment) -> str | None:
-        missing = experiment.crystal.structure_factors.values is None
-        return "there is no table, only a default amplitude" if missing else None
+    return Quantity(take, put, 1.0, False, "electrons", objection=_needs_table)
 
-    return Quantity(take, put, 1.0, False, "electrons", objection=objection)
+
+def _needs_table(experiment: Experiment) -> str | None:
+    missing = experiment.crystal.structure_factors.values is None
+    return "there is no table, only a default amplitude" if missing else None
 
 
 def _spread() -> Quantity:
@@ -159,6 +236,25 @@ def _spread() -> Quantity:
         return experiment.replace(crystal=experiment.crystal.replace(mosaic=mosaic))
 
     return Quantity(lambda e: e.crystal.mosaic.spread, put, 0.05, True, "deg", degrees_from_radians)
+
+
+def _spreads() -> Quantity:
+    """The three spreads of an anisotropic mosaicity."""
+
+    def take(experiment: Experiment) -> Tensor:
+        spreads = experiment.crystal.mosaic.spreads
+        assert spreads is not None
+        return spreads
+
+    def put(experiment: Experiment, value: Tensor) -> Experiment:
+        mosaic = replace(experiment.crystal.mosaic, spreads=value)
+        return experiment.replace(crystal=experiment.crystal.replace(mosaic=mosaic))
+
+    def objection(experiment: Experiment) -> str | None:
+        missing = experiment.crystal.mosaic.spreads is None
+        return "the crystal has one spread; give three of them, or refine mosaic_spread" if missing else None
+
+    return Quantity(take, put, 0.05, True, "deg", degrees_from_radians, objection)
 
 
 def _beam(name: str, scale: float, positive: bool, unit: str = "") -> Quantity:
@@ -180,7 +276,9 @@ QUANTITIES: dict[str, Quantity] = {
     "fudge": _crystal("fudge", 0.05),
     "water": replace(_crystal("water", 0.05, unit="mm"), shown=mm_from_metres),
     "mosaic_spread": _spread(),
+    "mosaic_spreads": _spreads(),
     "amplitudes": _amplitudes(),
+    "B": _b_factor(),
     "phi": Quantity(
         lambda e: e.scan.start,
         lambda e, value: e.replace(scan=e.scan.replace(start=value)),
@@ -197,5 +295,8 @@ QUANTITIES: dict[str, Quantity] = {
     "rotations": _panel("rotations", _TENTH_DEGREE, False, "deg", degrees_from_radians),
     "twotheta": _panel("twotheta", _TENTH_DEGREE, False, "deg", degrees_from_radians),
     "detector_shift": _detector_shift(),
+    "detector_turn": _detector_turn(),
+    "panel_shifts": _by_group("mm", mm_from_metres, _STEP_M, turns=False),
+    "panel_turns": _by_group("deg", degrees_from_radians, _TENTH_DEGREE, turns=True),
 }
 """Every refinable quantity by name; a new one is a new row."""

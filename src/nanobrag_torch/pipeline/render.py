@@ -76,7 +76,7 @@ def panel_frame_of(panel: Panel, beam_direction: Tensor, exact: bool) -> Frame:
 
 def lattice_of(crystal: Crystal, exact: bool) -> Lattice:
     """The crystal's lattice after misset, before the spindle."""
-    return lattice_at_rest(crystal.cell, crystal.reciprocal, crystal.misset, exact)
+    return lattice_at_rest(crystal.cell, crystal.reciprocal, crystal.misset, exact, crystal.orientation)
 
 
 def orientations(crystal: Crystal, lattice: Lattice, scan: Scan) -> Tensor:

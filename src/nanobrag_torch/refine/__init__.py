@@ -4,11 +4,14 @@ from nanobrag_torch.models.quantities import QUANTITIES, Quantity
 from nanobrag_torch.refine.fit import Fit, Observation, fit
 from nanobrag_torch.refine.likelihood import Noise
 from nanobrag_torch.refine.losses import correlation, gaussian, poisson
+from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Estimate, Refined, Schedule
 from nanobrag_torch.refine.parameters import Parameters
-from nanobrag_torch.refine.scoring import Constraints, Estimate, Refined, Shot, refine_shots
+from nanobrag_torch.refine.scoring import refine_shots
+from nanobrag_torch.refine.shots import Shot
 
 __all__ = [
     "QUANTITIES",
+    "Amplitudes",
     "Constraints",
     "Estimate",
     "Fit",
@@ -17,6 +20,7 @@ __all__ = [
     "Parameters",
     "Quantity",
     "Refined",
+    "Schedule",
     "Shot",
     "correlation",
     "fit",

@@ -20,6 +20,9 @@ class Noise:
         zinger: signed roots of the deviance beyond this many standard deviations grow linearly instead of
             quadratically (Huber, Ann. Math. Statist. 35, 73, 1964), so that a few wild pixels do not pull;
             infinite: the plain likelihood.
+        relative: how wrong the model may be in a single pixel, as a part of its value: counts of mean m then have the
+            variance m + (relative m)² (a negative binomial distribution: Poisson counts whose mean is known so well),
+            and a few bright spots do not decide alone.
 
     Raises:
         InputError: a gain or a threshold that is not positive, or a negative noise.
@@ -28,12 +31,15 @@ class Noise:
     gain: float = 1.0
     readout: float = 0.0
     zinger: float = float("inf")
+    relative: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.gain < float("inf"):
             raise InputError("gain", f"{self.gain} counts per photon", "give a positive number")
         if not 0.0 <= self.readout < float("inf"):
             raise InputError("readout", f"{self.readout} counts", "give 0 or a positive number")
+        if not 0.0 <= self.relative < float("inf"):
+            raise InputError("relative", f"{self.relative}", "give 0 or a positive part of the model")
         if not self.zinger > 0.0:
             raise InputError("zinger", f"{self.zinger} standard deviations", "give a positive number")
 
@@ -70,16 +76,24 @@ def scored(expected: Tensor, observed: Tensor, noise: Noise) -> Scored:
         return Scored(infinite, torch.zeros_like(mean), torch.zeros_like(mean), torch.zeros_like(mean))
     # Below zero, as noise may have it, a deviance has no constant: it is left out, and the score stays unbiased.
     positive = seen.clamp_min(0.0)
-    half = mean - positive + torch.xlogy(positive, positive) - seen * torch.log(mean)
+    if noise.relative == 0.0:
+        half = mean - positive + torch.xlogy(positive, positive) - seen * torch.log(mean)
+        variance = mean
+    else:
+        spare = noise.relative**-2
+        ratio = torch.log1p((mean - positive) / (positive + spare))
+        half = torch.xlogy(positive, positive) - seen * torch.log(mean) + (seen + spare) * ratio
+        variance = mean * (1.0 + mean / spare)
     root = torch.sign(seen - mean) * torch.sqrt(2.0 * half.clamp_min(0.0))
-    residual = torch.where(seen >= 0.0, root, (seen - mean) / torch.sqrt(mean))
+    residual = torch.where(seen >= 0.0, root, (seen - mean) / torch.sqrt(variance))
+    score = (mean - seen) / variance
     if noise.zinger == float("inf"):
-        return Scored(half.sum(), 1.0 - seen / mean, 1.0 / mean, residual)
+        return Scored(half.sum(), score, 1.0 / variance, residual)
     size = residual.abs()
     wild = (size > noise.zinger) & (seen >= 0.0)
     weight = torch.where(wild, noise.zinger / size.clamp_min(1e-300), torch.ones_like(size))
     terms = torch.where(wild, noise.zinger * (size - 0.5 * noise.zinger), half)
-    return Scored(terms.sum(), weight * (1.0 - seen / mean), weight / mean, residual)
+    return Scored(terms.sum(), weight * score, weight / variance, residual)
 
 
 def planes(pixels: Tensor, labels: Tensor) -> Tensor:

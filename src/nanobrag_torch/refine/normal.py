@@ -22,6 +22,7 @@ class Normal:
         loss: half the deviance.
         matrix, gradient: of the parameters, [n, n] and [n].
         cross, block, slope: of the planes, [R, 3, n], [R, 3, 3] and [R, 3]; R may be 0.
+        places: [s] which of all shared parameters the shared ones of this shot are, ascending; `None`: all of them.
     """
 
     loss: float
@@ -30,6 +31,26 @@ class Normal:
     cross: Tensor
     block: Tensor
     slope: Tensor
+    places: Tensor | None = None
+
+    def shared(self, count: int) -> Tensor:
+        """Numbers [s] of this shot's shared parameters among all `count`."""
+        return torch.arange(count) if self.places is None else self.places
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Independent normal priors of all shared parameters.
+
+    Args:
+        pull: d loss / d parameter [K].
+        stiffness: the second derivative [K].
+        loss: the value.
+    """
+
+    pull: Tensor
+    stiffness: Tensor
+    loss: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,56 +89,76 @@ def without_planes(normal: Normal, damping: float = 0.0) -> tuple[Tensor, Tensor
     return matrix - taken[:, :-1], gradient - taken[:, -1]
 
 
-def solve(normals: Sequence[Normal], shared: int, damping: float) -> Step:
-    """The damped step of all shots together; memory beyond the blocks is that of one shot."""
-    size = normals[0].matrix.shape[0]
+def solve(normals: Sequence[Normal], shared: int, damping: float, prior: Prior | None = None) -> Step:
+    """The damped step of all shots together; memory beyond the blocks is that of one shot and of what is shared."""
     total = normals[0].matrix.new_zeros(shared, shared)
     slope = normals[0].matrix.new_zeros(shared)
     kept = []
     for normal in normals:
         matrix, gradient = without_planes(normal, damping)
-        own = matrix[shared:, shared:]
-        if size > shared:
-            solved = _solved(own, torch.cat([matrix[shared:, :shared], gradient[shared:, None]], 1))
+        places = normal.shared(shared)
+        count = len(places)
+        if len(matrix) > count:
+            solved = _solved(matrix[count:, count:], torch.cat([matrix[count:, :count], gradient[count:, None]], 1))
         else:
-            solved = matrix.new_zeros(0, shared + 1)
-        taken = matrix[:shared, shared:] @ solved
-        total = total + matrix[:shared, :shared] - taken[:, :-1]
-        slope = slope + gradient[:shared] - taken[:, -1]
+            solved = matrix.new_zeros(0, count + 1)
+        taken = matrix[:count, count:] @ solved
+        total[places[:, None], places] += matrix[:count, :count] - taken[:, :-1]
+        slope.index_add_(0, places, gradient[:count] - taken[:, -1])
         kept.append(solved)
-    common = -_solved(total, slope[:, None])[:, 0] if shared else slope
-    own_steps = tuple(-(solved[:, -1] + solved[:, :-1] @ common) for solved in kept)
-    planes = []
     promised = 0.0
-    for normal, mine in zip(normals, own_steps, strict=True):
-        whole = torch.cat([common, mine])
+    if prior is not None:
+        total += torch.diag(prior.stiffness)
+        slope = slope + prior.pull
+    common = -_solved(total, slope[:, None])[:, 0] if shared else slope
+    if prior is not None:
+        promised -= 0.5 * float(prior.pull @ common)
+    own_steps, planes = [], []
+    for normal, solved in zip(normals, kept, strict=True):
+        seen = common[normal.shared(shared)]
+        mine = -(solved[:, -1] + solved[:, :-1] @ seen)
+        whole = torch.cat([seen, mine])
         promised -= 0.5 * float(normal.gradient @ whole)
+        moved = normal.slope
         if len(normal.block):
             right = normal.slope + normal.cross @ whole
             moved = -torch.linalg.solve(_damped(normal.block, damping), right)
             promised -= 0.5 * float((normal.slope * moved).sum())
-        else:
-            moved = normal.slope
+        own_steps.append(mine)
         planes.append(moved)
-    return Step(common, own_steps, tuple(planes), promised)
+    return Step(common, tuple(own_steps), tuple(planes), promised)
 
 
-def covariances(normals: Sequence[Normal], shared: int) -> list[Tensor]:
-    """Per shot, the joint covariance [n, n] of shared and own parameters, everything else profiled out."""
-    reduced = [without_planes(normal)[0] for normal in normals]
-    total = reduced[0].new_zeros(shared, shared)
+@dataclass(frozen=True)
+class Covariances:
+    """Of all shared parameters [K, K], and per shot of its shared and own parameters [n, n]."""
+
+    shared: Tensor
+    shots: tuple[Tensor, ...]
+
+
+def covariances(normals: Sequence[Normal], shared: int, prior: Prior | None = None) -> Covariances:
+    """The joint covariances of shared and own parameters, everything else profiled out."""
+    total = normals[0].matrix.new_zeros(shared, shared)
     links = []
-    for matrix in reduced:
-        inverse = _inverse(matrix[shared:, shared:])
-        link = inverse @ matrix[shared:, :shared]
-        total = total + matrix[:shared, :shared] - matrix[:shared, shared:] @ link
+    for normal in normals:
+        matrix, _ = without_planes(normal)
+        places = normal.shared(shared)
+        count = len(places)
+        inverse = _inverse(matrix[count:, count:])
+        link = inverse @ matrix[count:, :count]
+        total[places[:, None], places] += matrix[:count, :count] - matrix[:count, count:] @ link
         links.append((inverse, link))
+    if prior is not None:
+        total += torch.diag(prior.stiffness)
     common = _inverse(total)
     found = []
-    for inverse, link in links:
-        corner = -common @ link.T
-        found.append(torch.cat([torch.cat([common, corner], 1), torch.cat([corner.T, inverse - link @ corner], 1)]))
-    return found
+    for normal, (inverse, link) in zip(normals, links, strict=True):
+        places = normal.shared(shared)
+        mine = common[places[:, None], places]
+        corner = -mine @ link.T
+        found.append(torch.cat([torch.cat([mine, corner], 1), torch.cat([corner.T, inverse - link @ corner], 1)]))
+    return Covariances(common, tuple(found))
 
 
 def _inverse(matrix: Tensor) -> Tensor:

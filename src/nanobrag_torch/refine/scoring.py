@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,99 +12,22 @@ from torch import Tensor
 from nanobrag_torch.errors import InputError, NanobragWarning
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.pipeline.simulator import Simulator
-from nanobrag_torch.refine.fit import Observation
+from nanobrag_torch.refine import background
 from nanobrag_torch.refine.likelihood import Noise, planes, scored
-from nanobrag_torch.refine.normal import UNDETERMINED, Normal, assemble, covariances, solve, without_planes
+from nanobrag_torch.refine.normal import UNDETERMINED, Normal, Prior, assemble, covariances, solve, without_planes
+from nanobrag_torch.refine.outcome import (
+    Amplitudes,
+    Constraints,
+    Elements,
+    Estimate,
+    Refined,
+    Restraints,
+    Schedule,
+)
 from nanobrag_torch.refine.parameters import Parameters
+from nanobrag_torch.refine.shots import Shot
 
-Restraints = Mapping[str, tuple[float | Tensor, float | Tensor]]
-"""By name, the mean and the width of a normal prior, settled units."""
-Elements = Sequence[tuple[str, int]]
-"""Numbers of quantities: `("cell_lengths", 0)` is a."""
-_SMALLEST_PLANE = 0.05
 _LARGEST_DAMPING = 1e8
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One image to be explained.
-
-    Args:
-        experiment: its start.
-        observation: its counts at the pixels of its regions.
-        labels: [P] the region of each pixel, 0 to R - 1: each has a plane of background; `None`: no background.
-    """
-
-    experiment: Experiment
-    observation: Observation
-    labels: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """What parameters may not do.
-
-    Args:
-        bounds: smallest and largest values by name, settled units.
-        restraints: priors by name, those of own quantities for every shot.
-        tied: numbers that move together by the same raw step (equal lengths stay equal), all shared or all own.
-        fixed: numbers that stay.
-    """
-
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    restraints: Restraints = field(default_factory=dict)
-    tied: Sequence[Elements] = ()
-    fixed: Elements = ()
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one shot's parameters became.
-
-    Args:
-        experiment: with the refined values.
-        columns: (name, index) of every refined number, the shared ones first.
-        values: [n] settled units (m, rad, Å), in the order of the columns.
-        covariance: [n, n] of the values, everything that was refined together taken into account.
-        planes: [R, 3] background in photons: its middle, and its rise over half a region along slow and fast.
-        residuals: [P] signed roots of the deviance.
-    """
-
-    experiment: Experiment
-    columns: tuple[tuple[str, int], ...]
-    values: Tensor
-    covariance: Tensor = field(repr=False)
-    planes: Tensor = field(repr=False)
-    residuals: Tensor = field(repr=False)
-
-    @property
-    def sigma(self) -> Tensor:
-        """Standard deviations [n], settled units."""
-        return self.covariance.diagonal().clamp_min(0.0).sqrt()
-
-    @property
-    def correlations(self) -> Tensor:
-        """Correlation coefficients [n, n]."""
-        width = self.sigma.clamp_min(1e-300)
-        return self.covariance / width[:, None] / width
-
-
-@dataclass(frozen=True)
-class Refined:
-    """How a refinement went.
-
-    Args:
-        shots: an estimate per shot.
-        losses: half the deviance, restraints included, after every accepted step.
-        converged: whether the next step promised less than the tolerance.
-        chi_square: deviance per degree of freedom.
-    """
-
-    shots: tuple[Estimate, ...]
-    losses: tuple[float, ...]
-    converged: bool
-    chi_square: float
 
 
 @dataclass(frozen=True)
@@ -116,13 +39,36 @@ class Setting:
     noise: Noise
     restraints: Restraints
     free: tuple[Tensor, Tensor]
+    amplitudes: Amplitudes | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Quantities, the shared ones first."""
+        return (*self.shared, *self.own)
+
+    @property
+    def common(self) -> int:
+        """Number of what all shots share: free numbers of shared quantities, then amplitudes."""
+        return self.free[0].shape[1] + (0 if self.amplitudes is None else self.amplitudes.count)
 
 
 @dataclass(frozen=True)
 class _State:
+    """Raw values: of the shared quantities, then of the amplitudes; of each shot; of its backgrounds."""
+
     shared: Tensor
     own: tuple[Tensor, ...]
     planes: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Shots, their parameters, where their backgrounds start, and what is refined."""
+
+    shots: Sequence[Shot]
+    models: Sequence[Parameters]
+    begun: tuple[Tensor, ...]
+    how: Setting
 
 
 def refine_shots(
@@ -132,19 +78,19 @@ def refine_shots(
     *,
     noise: Noise | None = None,
     constraints: Constraints | None = None,
-    steps: int = 50,
-    tolerance: float = 1e-6,
+    amplitudes: Amplitudes | None = None,
+    schedule: Schedule | None = None,
 ) -> Refined:
-    """Move parameters and planes to the most likely ones and say how well they are known.
+    """Move parameters and backgrounds to the most likely ones and say how well they are known.
 
     Args:
-        shots: one image or many.
+        shots: one or many.
         shared: names of `QUANTITIES` with one value for all shots; all start where the first shot has them.
         own: names with a value per shot.
         noise: of the detector; counts of photons by default.
         constraints: bounds, restraints, ties.
-        steps: at most so many accepted or refused steps.
-        tolerance: of the decrease in the logarithm of the likelihood that the next step promises.
+        amplitudes: of single reflections, refined with everything else.
+        schedule: when to stop.
 
     Raises:
         InputError: nothing to refine, no shot, ties across groups, or a start that makes counts impossible.
@@ -153,21 +99,24 @@ def refine_shots(
         NanobragWarning: a combination of parameters that nothing determines.
     """
     groups = (tuple(shared), tuple(own))
-    if not shots or not any(groups) or set(shared) & set(own):
+    if not shots or not (any(groups) or amplitudes) or set(shared) & set(own):
         raise InputError("shared, own", "they name nothing, or a quantity twice", "give shots and name each once")
     first = {name: QUANTITIES[name].take(shots[0].experiment) for name in shared if name in QUANTITIES}
     limits = constraints or Constraints()
     models = [Parameters(_with(shot.experiment, first), [*shared, *own], bounds=limits.bounds) for shot in shots]
     free = tuple(_free(models[0], names, limits.tied, limits.fixed) for names in groups)
     _check_ties(groups, limits.tied, limits.fixed)
-    how = Setting(*groups, noise or Noise(), limits.restraints, (free[0], free[1]))
-    state = _State(
-        torch.zeros(free[0].shape[1], dtype=torch.float64),
-        tuple(torch.zeros(free[1].shape[1], dtype=torch.float64) for _ in shots),
-        tuple(_start_planes(shot, how.noise) for shot in shots),
-    )
-    state, losses, converged, normals = _descend(shots, models, how, state, steps, tolerance)
-    return _told(shots, models, how, state, normals, (tuple(losses), converged))
+    how = Setting(*groups, noise or Noise(), limits.restraints, (free[0], free[1]), amplitudes)
+    begun = tuple(_backgrounds(shot, how.noise) for shot in shots)
+    own_start = tuple(torch.zeros(free[1].shape[1], dtype=torch.float64) for _ in shots)
+    state = _State(torch.zeros(how.common, dtype=torch.float64), own_start, begun)
+    problem = _Problem(shots, models, begun, how)
+    return _told(problem, _descend(problem, state, schedule or Schedule()))
+
+
+def _backgrounds(shot: Shot, noise: Noise) -> Tensor:
+    outer = None if shot.core is None else ~shot.core
+    return background.start(shot.observation.values, shot.labels, noise, outer)
 
 
 def _with(experiment: Experiment, values: Mapping[str, Tensor]) -> Experiment:
@@ -203,18 +152,6 @@ def _check_ties(groups: tuple[tuple[str, ...], ...], tied: Sequence[Elements], f
             raise InputError("tied", "a shared quantity is tied to one per shot", "tie those of one group")
 
 
-def _start_planes(shot: Shot, noise: Noise) -> Tensor:
-    """Level planes at the median of each region's counts, above zero."""
-    if shot.labels is None:
-        return torch.zeros(0, 3, dtype=torch.float64)
-    values = shot.observation.values.to(torch.float64) / noise.gain
-    count = int(shot.labels.max()) + 1
-    found = torch.zeros(count, 3, dtype=torch.float64)
-    for region in range(count):
-        found[region, 0] = values[shot.labels == region].median().clamp_min(_SMALLEST_PLANE)
-    return found
-
-
 def _place(parameters: Parameters, how: Setting, shared: Tensor, own: Tensor) -> Tensor:
     """Put raw values in; the slopes d value / d raw of every number [numbers]."""
     raw = torch.cat([how.free[0] @ shared, how.free[1] @ own])
@@ -229,33 +166,78 @@ def _place(parameters: Parameters, how: Setting, shared: Tensor, own: Tensor) ->
     return torch.cat(slopes)
 
 
-def _normal(shot: Shot, parameters: Parameters, how: Setting, at: tuple[Tensor, Tensor, Tensor], prior: bool) -> Normal:
-    """One shot's normal equations at (shared, own, planes), with the shared restraints when `prior`."""
-    slopes = _place(parameters, how, at[0], at[1])
-    names = (*how.shared, *how.own)
-    values, settled = Simulator(parameters.settled()).jacobian(names, shot.observation.pixels)
-    spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
+def _design(shot: Shot) -> tuple[Tensor, Tensor]:
+    """Design [P, 3] of the backgrounds and labels [P]."""
     if shot.labels is None:
-        design, labels = settled.new_zeros(len(values), 0), torch.zeros(len(values), dtype=torch.int64)
+        count = len(shot.observation)
+        return torch.zeros(count, 0, dtype=torch.float64), torch.zeros(count, dtype=torch.int64)
+    return planes(shot.observation.pixels, shot.labels), shot.labels
+
+
+def _factors(shot: Shot, how: Setting, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Factors [P] by which refined amplitudes change spots, the amplitudes seen [s], and which [P] each pixel shows."""
+    numbers = how.free[0].shape[1]
+    if how.amplitudes is None or shot.amplitudes is None or shot.labels is None:
+        count = len(shot.observation)
+        none = torch.zeros(0, dtype=torch.int64)
+        return torch.ones(count, dtype=torch.float64), none, torch.full((count,), -1)
+    shown = shot.amplitudes[shot.labels]
+    seen = torch.unique(shown[shown >= 0])
+    logarithm = torch.where(shown >= 0, state[numbers + shown.clamp_min(0)], 0.0)
+    place = torch.where(shown >= 0, torch.searchsorted(seen, shown.clamp_min(0)), -1)
+    return torch.exp(2.0 * logarithm), seen, place
+
+
+def _normal(problem: _Problem, index: int, state: _State) -> Normal:
+    """One shot's normal equations; the first has the restraints of shared quantities."""
+    shot, parameters, how = problem.shots[index], problem.models[index], problem.how
+    numbers = how.free[0].shape[1]
+    slopes = _place(parameters, how, state.shared[:numbers], state.own[index])
+    spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
+    if how.names:
+        spots, settled = shot.jacobian(parameters.settled(), how.names)
+        jacobian = (settled * slopes) @ spread
     else:
-        design, labels = planes(shot.observation.pixels, shot.labels), shot.labels
-        values = values + (design * at[2][labels]).sum(1)
-    found = scored(values, shot.observation.values, how.noise)
-    jacobian = (settled * slopes) @ spread
-    normal = assemble(jacobian, found.score, found.information, design, labels)
-    loss, pull, stiffness = _restrained(parameters, how, names if prior else how.own)
-    return replace(
-        normal,
-        loss=float(found.loss) + loss,
-        matrix=normal.matrix + spread.T @ torch.diag(stiffness * slopes**2) @ spread,
-        gradient=normal.gradient + spread.T @ (pull * slopes),
-    )
+        spots = shot.expected(shot.experiment)
+        jacobian = spots.new_zeros(len(spots), 0)
+    factor, seen, place = _factors(shot, how, state.shared)
+    spots, jacobian = factor * spots, factor[:, None] * jacobian
+    single = torch.zeros(len(spots), len(seen), dtype=torch.float64)
+    rows = torch.nonzero(place >= 0)[:, 0]
+    single[rows, place[rows]] = 2.0 * spots[rows]
+    jacobian = torch.cat([jacobian[:, :numbers], single, jacobian[:, numbers:]], 1)
+    design, labels = _design(shot)
+    expected = spots
+    if shot.labels is not None:
+        behind = background.level(design, state.planes[index], labels)
+        expected, design = spots + behind, behind[:, None] * design
+    found = scored(expected, shot.observation.values, how.noise)
+    normal = replace(assemble(jacobian, found.score, found.information, design, labels), loss=float(found.loss))
+    if shot.labels is not None:
+        normal = background.held(normal, state.planes[index], problem.begun[index])
+    loss, pull, stiffness = _restrained(parameters, how, how.names if index == 0 else how.own)
+    keep = torch.ones(numbers + len(seen) + len(state.own[index]), dtype=torch.bool)
+    keep[numbers : numbers + len(seen)] = False
+    matrix, gradient = normal.matrix.clone(), normal.gradient.clone()
+    matrix[keep[:, None] & keep] += (spread.T @ torch.diag(stiffness * slopes**2) @ spread).reshape(-1)
+    gradient[keep] += spread.T @ (pull * slopes)
+    places = torch.cat([torch.arange(numbers), numbers + seen])
+    return replace(normal, loss=normal.loss + loss, matrix=matrix, gradient=gradient, places=places)
+
+
+def _prior(how: Setting, state: _State) -> Prior | None:
+    """The prior of the amplitudes."""
+    if how.amplitudes is None:
+        return None
+    stiffness = torch.zeros(how.common, dtype=torch.float64)
+    stiffness[how.free[0].shape[1] :] = 1.0 / how.amplitudes.width**2
+    return Prior(stiffness * state.shared, stiffness, 0.5 * float((stiffness * state.shared**2).sum()))
 
 
 def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> tuple[float, Tensor, Tensor]:
     """Loss, and its first and second derivatives [numbers] by the settled values, of the priors."""
     loss, pulls, widths = 0.0, [], []
-    for name in (*how.shared, *how.own):
+    for name in how.names:
         value = parameters.value(name).detach().reshape(-1)
         if name in how.restraints and name in active:
             mean, width = (torch.as_tensor(x, dtype=torch.float64).expand(len(value)) for x in how.restraints[name])
@@ -268,83 +250,106 @@ def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> 
     return loss, torch.cat(pulls), torch.cat(widths)
 
 
-def _all(shots: Sequence[Shot], models: Sequence[Parameters], how: Setting, state: _State) -> list[Normal]:
-    return [
-        _normal(shot, model, how, (state.shared, own, plane), index == 0)
-        for index, (shot, model, own, plane) in enumerate(zip(shots, models, state.own, state.planes, strict=True))
-    ]
+def _all(problem: _Problem, state: _State) -> tuple[list[Normal], float]:
+    """Normal equations of all shots and the whole loss."""
+    normals = [_normal(problem, index, state) for index in range(len(problem.shots))]
+    prior = _prior(problem.how, state)
+    return normals, sum(normal.loss for normal in normals) + (0.0 if prior is None else prior.loss)
 
 
-def _descend(
-    shots: Sequence[Shot],
-    models: Sequence[Parameters],
-    how: Setting,
-    state: _State,
-    steps: int,
-    tolerance: float,
-) -> tuple[_State, list[float], bool, list[Normal]]:
+@dataclass(frozen=True)
+class _Went:
+    state: _State
+    losses: tuple[float, ...]
+    converged: bool
+    normals: Sequence[Normal]
+    path: tuple[Tensor, ...]
+
+
+def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
     """Damped steps until they promise nothing more."""
-    normals = _all(shots, models, how, state)
-    loss = sum(normal.loss for normal in normals)
+    normals, loss = _all(problem, state)
     if not loss < float("inf"):
         raise InputError("shots", "the start expects no photons where some may be", "give labels of regions")
-    losses, damping = [loss], 1e-3
-    for _ in range(steps):
-        step = solve(normals, len(state.shared), damping)
-        if step.promised < tolerance:
-            return state, losses, True, normals
+    losses, damping, path, converged = [loss], 1e-3, [_shared_values(problem, state)], False
+    for number in range(schedule.steps):
+        step = solve(normals, problem.how.common, damping, _prior(problem.how, state))
+        if step.promised < schedule.tolerance:
+            converged = True
+            break
         moved = _State(
             state.shared + step.shared,
             tuple(a + b for a, b in zip(state.own, step.own, strict=True)),
             tuple(a + b for a, b in zip(state.planes, step.planes, strict=True)),
         )
-        there = _all(shots, models, how, moved)
-        now = sum(normal.loss for normal in there)
+        there, now = _all(problem, moved)
         if now < loss:
             state, normals, loss = moved, there, now
             losses.append(loss)
+            path.append(_shared_values(problem, state))
             damping = max(damping / 10.0, 1e-9)
         else:
             damping *= 8.0
             if damping > _LARGEST_DAMPING:
                 break
-    return state, losses, False, normals
+        if schedule.progress is not None:
+            schedule.progress(number + 1, loss)
+    return _Went(state, tuple(losses), converged, normals, tuple(path))
 
 
-def _told(
-    shots: Sequence[Shot],
-    models: Sequence[Parameters],
-    how: Setting,
-    state: _State,
-    normals: Sequence[Normal],
-    went: tuple[tuple[float, ...], bool],
-) -> Refined:
+def _shared_values(problem: _Problem, state: _State) -> Tensor:
+    how, model = problem.how, problem.models[0]
+    _place(model, how, state.shared[: how.free[0].shape[1]], state.own[0])
+    if not how.shared:
+        return torch.zeros(0, dtype=torch.float64)
+    return torch.cat([model.value(name).detach().reshape(-1) for name in how.shared])
+
+
+def _told(problem: _Problem, went: _Went) -> Refined:
     """Values, covariances and residuals in settled units."""
+    how, state = problem.how, went.state
+    numbers = how.free[0].shape[1]
     spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
-    columns = tuple(_columns(models[0], (*how.shared, *how.own)))
-    _warn(normals, columns, spread, len(state.shared))
+    columns = tuple(_columns(problem.models[0], how.names))
+    _warn(went.normals, columns, spread, numbers)
     found = []
-    deviance, pixels, numbers = 0.0, 0, len(state.shared)
-    joint = covariances(normals, len(state.shared))
-    for shot, model, own, plane, raw in zip(shots, models, state.own, state.planes, joint, strict=True):
-        scale = _place(model, how, state.shared, own)[:, None] * spread
-        values = torch.cat([model.value(name).detach().reshape(-1) for name in (*how.shared, *how.own)])
-        experiment = model.settled()
-        expected = torch.cat(list(Simulator(experiment).run(shot.observation.pixels).values)).detach()
+    deviance, pixels, count = 0.0, 0, how.common
+    joint = covariances(went.normals, how.common, _prior(how, state))
+    for shot, model, own, plane, raw in zip(
+        problem.shots, problem.models, state.own, state.planes, joint.shots, strict=True
+    ):
+        scale = _place(model, how, state.shared[:numbers], own)[:, None] * spread
+        values = torch.cat([model.value(name).detach().reshape(-1) for name in how.names]) if how.names else own
+        experiment = model.settled() if how.names else shot.experiment
+        expected = shot.expected(experiment) * _factors(shot, how, state.shared)[0]
+        design, labels = _design(shot)
+        behind = torch.zeros_like(expected)
         if shot.labels is not None:
-            expected = expected + (planes(shot.observation.pixels, shot.labels) * plane[shot.labels]).sum(1)
+            behind = background.level(design, plane, labels)
+            plane = torch.exp(plane[:, :1]) * torch.cat([torch.ones_like(plane[:, :1]), plane[:, 1:]], 1)
+        expected = expected + behind
         residual = scored(expected, shot.observation.values, how.noise).residual
-        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, residual))
+        kept = torch.cat([torch.arange(numbers), torch.arange(len(raw) - len(own), len(raw))])
+        covariance = scale @ raw[kept[:, None], kept] @ scale.T
+        found.append(Estimate(experiment, columns, values, covariance, plane, expected, behind, residual))
         deviance += float((residual**2).sum())
         pixels += len(residual)
-        numbers += len(own) + plane.numel()
-    return Refined(tuple(found), went[0], went[1], deviance / max(pixels - numbers, 1))
+        count += len(own) + plane.numel()
+    chi_square = deviance / max(pixels - count, 1)
+    factors = sigma = None
+    if how.amplitudes is not None:
+        factors = torch.exp(state.shared[numbers:])
+        sigma = factors * joint.shared.diagonal()[numbers:].clamp_min(0.0).sqrt()
+    return Refined(tuple(found), went.losses, went.converged, chi_square, factors, sigma, went.path)
 
 
 def _warn(normals: Sequence[Normal], columns: Sequence[tuple[str, int]], spread: Tensor, shared: int) -> None:
     """Name the parameters of directions without information."""
     for index, normal in enumerate(normals):
         matrix, _ = without_planes(normal)
+        count = len(matrix) - (spread.shape[1] - shared)
+        chosen = torch.cat([torch.arange(shared), torch.arange(count, len(matrix))])
+        matrix = matrix[chosen[:, None], chosen]
         matrix = matrix if len(normals) == 1 else matrix[shared:, shared:]
         part = spread if len(normals) == 1 else spread[:, shared:]
         if not len(matrix):

@@ -1,0 +1,119 @@
+"""What a refinement is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from nanobrag_torch.models import Experiment
+
+Restraints = Mapping[str, tuple[float | Tensor, float | Tensor]]
+"""By name, the mean and the width of a normal prior, settled units."""
+Elements = Sequence[tuple[str, int]]
+"""Numbers of quantities: `("cell_lengths", 0)` is a."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When to stop, and who is told.
+
+    Args:
+        steps: at most so many accepted or refused steps.
+        tolerance: of the decrease in the logarithm of the likelihood that the next step promises.
+        progress: called after each step with its number and the loss.
+    """
+
+    steps: int = 50
+    tolerance: float = 1e-6
+    progress: Callable[[int, float], None] | None = None
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What parameters may not do.
+
+    Args:
+        bounds: smallest and largest values by name, settled units.
+        restraints: priors by name, those of own quantities for every shot.
+        tied: numbers that move together by the same raw step (equal lengths stay equal), all shared or all own.
+        fixed: numbers that stay.
+    """
+
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    restraints: Restraints = field(default_factory=dict)
+    tied: Sequence[Elements] = ()
+    fixed: Elements = ()
+
+
+@dataclass(frozen=True)
+class Amplitudes:
+    """Structure amplitudes that all shots share: F = F0 exp(f) with a normal prior of f about 0.
+
+    Args:
+        count: how many there are; `Shot.amplitudes` says which region shows which.
+        width: standard deviation of f: what is known of the amplitudes before.
+    """
+
+    count: int
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one shot's parameters became.
+
+    Args:
+        experiment: with the refined values.
+        columns: (name, index) of every refined number, the shared ones first.
+        values: [n] settled units (m, rad, Å), in the order of the columns.
+        covariance: [n, n] of the values, everything that was refined together taken into account.
+        planes: [R, 3] background in photons: in the middle, and its rise there over half a region along slow and fast.
+        expected: [P] photons, with the background.
+        background: [P] photons of the background alone.
+        residuals: [P] signed roots of the deviance.
+    """
+
+    experiment: Experiment
+    columns: tuple[tuple[str, int], ...]
+    values: Tensor
+    covariance: Tensor = field(repr=False)
+    planes: Tensor = field(repr=False)
+    expected: Tensor = field(repr=False)
+    background: Tensor = field(repr=False)
+    residuals: Tensor = field(repr=False)
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviations [n], settled units."""
+        return self.covariance.diagonal().clamp_min(0.0).sqrt()
+
+    @property
+    def correlations(self) -> Tensor:
+        """Correlation coefficients [n, n]."""
+        width = self.sigma.clamp_min(1e-300)
+        return self.covariance / width[:, None] / width
+
+
+@dataclass(frozen=True)
+class Refined:
+    """How a refinement went.
+
+    Args:
+        shots: an estimate per shot.
+        losses: half the deviance, restraints included, after every accepted step.
+        converged: whether the next step promised less than the tolerance.
+        chi_square: deviance per degree of freedom.
+        amplitudes: [U] refined amplitudes over those of the start, where there are any.
+        amplitude_sigma: [U] their standard deviations.
+        path: after every accepted step, the values [n] of the shared parameters, settled units.
+    """
+
+    shots: tuple[Estimate, ...]
+    losses: tuple[float, ...]
+    converged: bool
+    chi_square: float
+    amplitudes: Tensor | None = field(default=None, repr=False)
+    amplitude_sigma: Tensor | None = field(default=None, repr=False)
+    path: tuple[Tensor, ...] = field(default=(), repr=False)
