@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,14 @@ os.environ["IPYTHONDIR"] = _profile.name
 _startup = Path(_profile.name) / "profile_default" / "startup"
 _startup.mkdir(parents=True)
 shutil.copy(HERE / "_kernel" / "startup.py", _startup)
+
+# Pages run in this Python, whatever kernel of the name python3 the machine has.
+_kernel = Path(_profile.name) / "kernels" / "python3"
+_kernel.mkdir(parents=True)
+_command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+(_kernel / "kernel.json").write_text(json.dumps({"argv": _command, "display_name": "Python 3", "language": "python"}))
+os.environ["JUPYTER_PATH"] = _profile.name
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
 project = "nanobrag_torch"
 author = "The nanobrag_torch developers"

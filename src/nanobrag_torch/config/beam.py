@@ -14,6 +14,7 @@ class BeamConfig:
     Directions (`beam_vector`, `polar_vector`) are used when the convention is CUSTOM.
     `spectrum_merge` is the error, relative to the peak of a spot, up to which wavelengths are drawn as one.
     `use_source_weights` of `None` means: the physics mode decides.
+    `fluence` is in photons/m², `flux` in photons/s.
     """
 
     wavelength_A: Real | None = None

@@ -24,6 +24,7 @@ class OtherLattice:
 class CrystalConfig:
     """Unit cell, orientation, size, shape, mosaicity and structure factors (specs: crystal, structure_factors).
 
+    Lengths of the cell are in Å, its angles in degrees; `default_F` is in electrons, `Na`, `Nb`, `Nc` count cells.
     `orientation_matrix` holds what a MOSFLM matrix file holds: rows x, y, z, columns a*, b*, c*, times wavelength.
     `structure_factors` is a table made in Python; it takes the place of `hkl_file`, `model_file` and `dump_file`.
     `hkl_file` may be a text table, an MTZ or a reflection mmCIF file; `model_file` is a PDB or mmCIF file, with the

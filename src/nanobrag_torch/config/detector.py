@@ -30,7 +30,8 @@ class DetectorConfig:
     """Size, placement and sensor of the detector (specs: geometry).
 
     `convention` is one of ADXV, MOSFLM, DENZO, XDS, DIALS, CUSTOM; `pivot` is BEAM or SAMPLE and counts only in
-    CUSTOM. `panels` replaces every field about size and placement.
+    CUSTOM. `ORGX` and `ORGY` are in pixels, whose middles are whole numbers from 1. `panels` replaces every field about
+    size and placement.
     """
 
     distance_mm: Real | None = None
