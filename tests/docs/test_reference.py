@@ -64,6 +64,8 @@ def test_public_names_are_found() -> None:
 
 @pytest.mark.parametrize(("package", "name"), offered(), ids=lambda part: part)
 def test_every_public_name_is_on_a_page(package: str, name: str) -> None:
+    if (package, name) in SHOWN:
+        return
     thing: Any = getattr(importlib.import_module(package), name)
     home = getattr(thing, "__module__", None)
     if isinstance(home, str) and home.startswith("nanobrag_torch") and hasattr(thing, "__name__"):
