@@ -52,7 +52,7 @@ lint: $(LINTERS)  ## style and types
 	$(PYTHON) -m mypy
 
 $(SITE): pyproject.toml | $(INSTALLED)
-	$(PYTHON) -m pip install -q 'sphinx>=8' 'furo>=2024.8' 'myst-nb>=1.1'
+	$(PYTHON) -m pip install -q 'sphinx>=8' 'furo>=2024.8' 'myst-nb>=1.1' 'ipywidgets>=8'
 	@touch $@
 
 # Every example is executed; a warning is an error. The page that compares with C needs gcc or clang.

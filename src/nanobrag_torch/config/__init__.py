@@ -6,7 +6,7 @@ supplies every default, auto-selection and unit. Continuous fields may be number
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from nanobrag_torch.config.background import Amorphous, BackgroundConfig, Incoherent
 from nanobrag_torch.config.beam import BeamConfig
@@ -15,6 +15,7 @@ from nanobrag_torch.config.detector import DetectorConfig, PanelConfig
 from nanobrag_torch.config.output import OutputConfig
 from nanobrag_torch.config.path import PathConfig
 from nanobrag_torch.config.sampling import SamplingConfig
+from nanobrag_torch.tables import Row, as_html, as_text, written
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,26 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     path: PathConfig = field(default_factory=PathConfig)
+
+    def __str__(self) -> str:
+        """What was said, as a table: fields that differ from their defaults."""
+        return as_text(self._title, self._rows())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title, self._rows())
+
+    @property
+    def _title(self) -> str:
+        return "Config: what was said; settle() supplies the rest" if self._rows() else "Config: nothing was said"
+
+    def _rows(self) -> list[Row]:
+        parts = ((part.name, getattr(self, part.name)) for part in fields(self))
+        return [
+            (name, own.name, written(getattr(part, own.name)))
+            for name, part in parts
+            for own in fields(part)
+            if getattr(part, own.name) is not own.default
+        ]
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch.models.background import Background
 from nanobrag_torch.models.beam import Beam
@@ -11,6 +11,11 @@ from nanobrag_torch.models.crystal import Crystal
 from nanobrag_torch.models.detector import Detector
 from nanobrag_torch.models.path import Path
 from nanobrag_torch.models.sampling import Sampling, Scan
+from nanobrag_torch.models.summary import rows
+from nanobrag_torch.tables import as_html, as_text
+
+if TYPE_CHECKING:
+    from nanobrag_torch.view.explore import Explorer
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,25 @@ class Experiment:
     facts: dict[str, Any] = field(default_factory=dict)
     background: Background = field(default_factory=Background)
     path: Path = field(default_factory=Path)
+
+    def __str__(self) -> str:
+        """The experiment as a table, in the units that people say."""
+        return as_text("Experiment", rows(self))
+
+    def _repr_html_(self) -> str:
+        return as_html("Experiment", rows(self))
+
+    def explore(self, **options: Any) -> Explorer:
+        """Sliders for orientation, distance, wavelength and mosaic spread, with the image following, in a notebook.
+
+        The options are those of `nanobrag_torch.view.explore.explore`: `oversample`, `device`, `dtype`.
+
+        Raises:
+            InputError: ipywidgets is not installed (`pip install 'nanobrag_torch[notebook]'`).
+        """
+        from nanobrag_torch.view.explore import explore
+
+        return explore(self, **options)
 
     @property
     def steps(self) -> int:
