@@ -21,8 +21,8 @@ LEVELS = (
     ("models", "physics", "io"),
     ("pipeline",),
     ("spots", "register"),
-    ("settling", "refine"),
-    ("cli", "detector", "coherent"),
+    ("settling",),
+    ("cli", "detector", "coherent", "refine"),
     ("parity", "view", "dataset"),
     ("hostile",),
 )

@@ -13,6 +13,8 @@ Restraints = Mapping[str, tuple[float | Tensor, float | Tensor]]
 """By name, the mean and the width of a normal prior, settled units."""
 Elements = Sequence[tuple[str, int]]
 """Numbers of quantities: `("cell_lengths", 0)` is a."""
+Present = Callable[[], list[dict[str, Tensor]]]
+"""Gives, per shot, values by name."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,13 @@ class Schedule:
     Args:
         steps: at most so many accepted or refused steps.
         tolerance: of the decrease in the logarithm of the likelihood that the next step promises.
-        progress: called after each step with its number and the loss.
+        progress: called after each step with its number, the loss, and a function that gives per shot the present
+            values by name, settled units.
     """
 
     steps: int = 50
     tolerance: float = 1e-6
-    progress: Callable[[int, float], None] | None = None
+    progress: Callable[[int, float, Present], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -293,8 +294,17 @@ def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
             if damping > _LARGEST_DAMPING:
                 break
         if schedule.progress is not None:
-            schedule.progress(number + 1, loss)
+            schedule.progress(number + 1, loss, partial(_present, problem, state))
     return _Went(state, tuple(losses), converged, normals, tuple(path))
+
+
+def _present(problem: _Problem, state: _State) -> list[dict[str, Tensor]]:
+    """Per shot the values by name."""
+    numbers, found = problem.how.free[0].shape[1], []
+    for model, own in zip(problem.models, state.own, strict=True):
+        _place(model, problem.how, state.shared[:numbers], own)
+        found.append({name: model.value(name).detach().clone() for name in problem.how.names})
+    return found
 
 
 def _shared_values(problem: _Problem, state: _State) -> Tensor:

@@ -216,6 +216,35 @@ def _scan(experiment: Measured, hkl: Indices, spread: Spread, beyond: float) -> 
     }
 
 
+def crossing_near(experiment: Measured, indices: Indices, place: Floats) -> tuple[Floats, Floats]:
+    """Scattered wave vectors [n, 3] (1/Å) of reflections, and where in the scan [n] they cross the sphere.
+
+    Of the two crossings of a turn that closest to `place` [n] (image n covers n - 1 to n) counts; NaN where there is
+    none. A still has the most probable rays, at `place`.
+
+    Raises:
+        InputError: no crystal.
+    """
+    crystal, s0 = experiment.crystal, experiment.beam.s0
+    if crystal is None:
+        raise InputError("crystal", "the experiment has none", "give an indexed one")
+    hkl = np.asarray(indices, dtype=np.float64)
+    if experiment.still:
+        cell = experiment.cell(0.0 if experiment.scan is None else experiment.scan.first - 0.5)
+        spread = Spread.of(experiment.beam, crystal)
+        r = hkl @ np.linalg.inv(cell).T
+        return _likeliest(s0, r, STILL_SPREAD if spread == Spread() else spread)[0], np.asarray(place)
+    scan, goniometer = experiment.scan, experiment.goniometer
+    assert scan is not None
+    assert goniometer is not None
+    mount = goniometer.setting @ goniometer.fixed
+    here = np.einsum("ij,njk->nik", mount, np.linalg.inv(crystal.at(place - (scan.first - 1))))
+    p = np.einsum("nij,nj->ni", here, hkl)
+    phi = _closest(s0, goniometer.spindle, p, np.radians(scan.angle(place)))
+    s1 = s0 + _turned(phi[:, None] * goniometer.spindle, p)
+    return s1, scan.place(np.degrees(phi))
+
+
 def _drift(points: Floats, middle: Floats) -> float:
     """A bound (radians) on how far a varying crystal turns or strains from its middle, doubled for the spindle."""
     change = np.einsum("nij,jk->nik", np.linalg.inv(points), middle) - np.eye(3)

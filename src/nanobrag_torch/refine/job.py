@@ -1,0 +1,225 @@
+"""A whole refinement: from an experiment list, its frames and amplitudes to refined experiments with uncertainties.
+
+`run(Job("sweep.expt", "sweep.refl", "amplitudes.mtz"))` gives a `Result`, whose `table()` is text to read and whose
+`write(folder)` leaves the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.expt_list import by_identifier, read_expt_list
+from nanobrag_torch.io.expt_models import Measured
+from nanobrag_torch.io.refl import read_refl
+from nanobrag_torch.io.reflection_table import ReflectionTable
+from nanobrag_torch.models import Experiment
+from nanobrag_torch.models.quantities import QUANTITIES
+from nanobrag_torch.refine.asked import AMPLITUDES, OWN, Job, names_of
+from nanobrag_torch.refine.centroids import refine_all_centroids
+from nanobrag_torch.refine.frames import Frames, read_frames
+from nanobrag_torch.refine.gather import Gathered, gather, scaled
+from nanobrag_torch.refine.likelihood import Noise
+from nanobrag_torch.refine.measures import Explained, Summary, explainable, explained, spots_of, summary
+from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Present, Restraints, Schedule
+from nanobrag_torch.refine.result import Result, Strange
+from nanobrag_torch.refine.scoring import refine_shots
+from nanobrag_torch.refine.starting import Model, check_amplitudes, read_amplitudes, start_of, table_of
+from nanobrag_torch.refine.symmetry import cell_freedom, space_group, unique_indices
+from nanobrag_torch.refine.written import refined_measured
+from nanobrag_torch.units import metres_from_mm
+
+_SHIFT_MM, _TILT, _ROLL = 2.0, 5e-3, 1e-4
+"""Widths of default priors: shifts of the detector (mm), its tilt, and its turn about the beam (rad), which a short
+sweep hardly tells from a turn of the crystal."""
+_TOLERANCE = 0.1
+
+Say = Callable[[str], None]
+
+
+def run(
+    job: Job,
+    say: Say = lambda text: None,
+    begin: Sequence[Mapping[str, Tensor]] | None = None,
+    keep: Callable[[Present], None] | None = None,
+) -> Result:
+    """Read, gather, refine and judge.
+
+    Args:
+        job: what is wanted.
+        say: told one line about each stage.
+        begin: per experiment, values by name (settled units) to start from instead.
+        keep: called after each step with what gives the present values.
+
+    Raises:
+        FileFormatError, InputError: a file, or what is asked, cannot be used; the message says what to do.
+    """
+    frames, tables = _read(job, say)
+    amplitudes = read_amplitudes(job.amplitudes, job.column)
+    for experiment in frames.experiments:
+        check_amplitudes(experiment, amplitudes, job.amplitudes)
+    if job.centroids and tables is not None and begin is None:
+        found = refine_all_centroids(frames.experiments, tables)
+        frames = replace(frames, experiments=tuple(c.measured for c in found), _cache=None)
+        rms = np.median([c.rms for c in found], axis=0)
+        say(f"geometry from centroids: rms {rms[0]:.2f}, {rms[1]:.2f} pixel, {rms[2]:.2f} image")
+    table = table_of(amplitudes)
+    model = job.model or Model()
+    gathered: list[Gathered] = []
+    strange: list[Strange] = []
+    for place, measured in enumerate(frames.experiments):
+        begun = start_of(measured, table, model)
+        for name, value in (begin[place] if begin else {}).items():
+            begun = QUANTITIES[name].put(begun, value)
+        mine = gather(frames, place, begun, None if tables is None else tables[place], job.choice)
+        begun = begun if begin else scaled(mine, begun)
+        mine, odd = explainable(replace(mine, shot=replace(mine.shot, experiment=begun)), job.noise)
+        gathered.append(mine)
+        strange += [(place, *one) for one in odd]
+    regions = sum(len(g.rows) for g in gathered)
+    say(f"{sum(len(g.table) for g in gathered)} reflections in {regions} regions of {len(frames)} images")
+    if strange:
+        say(f"{len(strange)} of them are left out: the start does not explain them at all (see the report)")
+    result = _refined(job, frames, gathered, (amplitudes.cell, amplitudes.space_group), say, keep)
+    return replace(result, strange=tuple(strange))
+
+
+def _read(job: Job, say: Say) -> tuple[Frames, list[ReflectionTable] | None]:
+    experiments = read_expt_list(job.expt)
+    first, last = job.only or (0, len(experiments) - 1)
+    if last >= len(experiments):
+        raise InputError("--experiments", f"the list has {len(experiments)}, from 0", "name some of these")
+    chosen = experiments[first : last + 1]
+    for place, experiment in enumerate(chosen):
+        if experiment.crystal is None:
+            raise InputError(job.expt, f"experiment {place} has no crystal", "index it first")
+    frames = read_frames(chosen, folder=Path(job.expt).parent)
+    say(f"{len(frames)} frames of {len(frames.experiments)} experiments")
+    if job.refl is None:
+        return frames, None
+    whole = read_refl(job.refl)
+    places = by_identifier(experiments, whole.identifiers, job.refl)
+    if "xyzobs.px.value" not in whole:
+        raise InputError(job.refl, "its reflections have no observed centroids", "give those of dials.index, or none")
+    own = np.array([places.get(int(n), int(n)) - first for n in whole.experiment])
+    tables = [whole.select(own == place) for place in range(len(frames.experiments))]
+    for place, table in enumerate(tables):
+        if not table.indexed().any():
+            raise InputError(job.refl, f"no reflection of experiment {place} is indexed", "index it, or leave it out")
+    return frames, tables
+
+
+def _refined(
+    job: Job,
+    frames: Frames,
+    gathered: list[Gathered],
+    source: tuple[tuple[float, ...], str],
+    say: Say,
+    keep: Callable[[Present], None] | None,
+) -> Result:
+    first = gathered[0].shot.experiment
+    names = names_of(job, first)
+    own = [] if len(gathered) == 1 else [n for n in names if n in OWN]
+    if job.shared is not None and len(gathered) > 1:
+        wanted = names_of(replace(job, refine=job.shared), first)
+        own = [n for n in names if n not in wanted]
+    unique = np.zeros((0, 3), np.int32)
+    if AMPLITUDES in job.refine:
+        gathered, unique = _with_amplitudes(gathered, frames)
+    before = [_summaries(g, g.shot.experiment, job.noise) for g in gathered]
+
+    def progress(number: int, loss: float, present: Present) -> None:
+        say(f"step {number}: half the deviance {loss:.1f}")
+        if keep is not None:
+            keep(present)
+
+    refined = refine_shots(
+        [g.shot for g in gathered],
+        [n for n in names if n not in own],
+        own,
+        noise=job.noise,
+        constraints=_constraints(job, names, first, frames.experiments[0]),
+        amplitudes=Amplitudes(len(unique), job.amplitude_width) if len(unique) else None,
+        schedule=Schedule(job.steps, _TOLERANCE, progress),
+    )
+    pixels = tuple(
+        explained(g, e.experiment, job.noise, e.background)
+        if refined.amplitudes is None
+        else Explained((e.expected - e.background).numpy(), e.background.numpy(), e.residuals.numpy())
+        for g, e in zip(gathered, refined.shots, strict=True)
+    )
+    spots = tuple(spots_of(g, p, job.noise) for g, p in zip(gathered, pixels, strict=True))
+    after = [summary(s, p) for s, p in zip(spots, pixels, strict=True)]
+    summaries = []
+    for g, e, b, a in zip(gathered, refined.shots, before, after, strict=True):
+        left = None if g.left_out is None else _summaries(g.left_out, e.experiment, job.noise)
+        summaries.append({"before": b, "after": a, "left_out": left})
+    measured = tuple(
+        refined_measured(frames.experiments[g.place], e.experiment)
+        for g, e in zip(gathered, refined.shots, strict=True)
+    )
+    return Result(job, refined, measured, tuple(gathered), pixels, spots, tuple(summaries), unique, source)
+
+
+def _summaries(gathered: Gathered, experiment: Experiment, noise: Noise) -> Summary:
+    pixels = explained(gathered, experiment, noise)
+    return summary(spots_of(gathered, pixels, noise), pixels)
+
+
+def _with_amplitudes(
+    gathered: list[Gathered], frames: Frames
+) -> tuple[list[Gathered], np.ndarray[Any, np.dtype[np.int32]]]:
+    """Shots whose regions know which unique amplitude they show, and the unique indices [U, 3]."""
+    crystal = frames.experiments[0].crystal
+    assert crystal is not None
+    group = space_group(crystal.hall)
+    mates = [unique_indices(g.table.indices, group)[g.rows] for g in gathered]
+    unique, which = np.unique(np.concatenate(mates), axis=0, return_inverse=True)
+    parts = np.split(which.reshape(-1), np.cumsum([len(m) for m in mates])[:-1])
+    found = [
+        replace(g, shot=replace(g.shot, amplitudes=torch.from_numpy(part.astype(np.int64))))
+        for g, part in zip(gathered, parts, strict=True)
+    ]
+    return found, unique.astype(np.int32)
+
+
+def _constraints(job: Job, names: Sequence[str], first: Experiment, measured: Measured) -> Constraints:
+    """The symmetry of the cell, the priors that were asked for, and those of the detector."""
+    assert measured.crystal is not None
+    tied, fixed = cell_freedom(space_group(measured.crystal.hall))
+    tied = tuple(group for group in tied if all(name in names for name, _ in group))
+    fixed = tuple(element for element in fixed if element[0] in names)
+    axis = first.beam.direction.detach().abs()
+    roll = torch.where(axis > 0.5, _ROLL, _TILT).to(torch.float64)
+    zero = torch.zeros(3, dtype=torch.float64)
+    priors: dict[str, tuple[float | Tensor, float | Tensor]] = {}
+    if "detector_shift" in names:
+        priors["detector_shift"] = (zero, float(metres_from_mm(_SHIFT_MM)))
+    if "detector_turn" in names:
+        priors["detector_turn"] = (zero, roll)
+    for name in ("panel_shifts", "panel_turns"):
+        if name in names:
+            priors[name] = (0.0, float(metres_from_mm(_SHIFT_MM)) if name == "panel_shifts" else _TILT)
+    return Constraints(restraints={**priors, **_asked(job, names, first)}, tied=tied, fixed=fixed)
+
+
+def _asked(job: Job, names: Sequence[str], first: Experiment) -> Restraints:
+    """Priors in settled units."""
+    found: dict[str, tuple[float | Tensor, float | Tensor]] = {}
+    for name, (mean, width) in job.restraints.items():
+        members = [one for one in names_of(replace(job, refine=[name]), first) if one in names]
+        if not members:
+            raise InputError("--restrain", f"{name} is not refined", "name it in --refine too")
+        for one in members:
+            quantity = QUANTITIES[one]
+            unit = float(quantity.shown(torch.ones((), dtype=torch.float64)))
+            middle = quantity.take(first).detach().reshape(-1) if mean is None else mean / unit
+            found[one] = (middle, width / unit)
+    return found
