@@ -1,4 +1,7 @@
-"""Draw docs/images/nb-view.png: a page of nb-view in a headless Chromium (needs chromium, chromedriver, selenium)."""
+"""Draw docs/images/nb-view.png and nb-view-film.png: pages of nb-view in a headless Chromium.
+
+Needs chromium, chromedriver and selenium.
+"""
 
 import os
 import shutil
@@ -15,6 +18,31 @@ from nanobrag_torch.view.main import main as nb_view
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = "-hkl P1.hkl -mat A.mat -lambda 1.0 -N 15 -distance 150 -detpixels 700 -pixel 0.25 -oversample 1"
+
+
+SERIES = (
+    "-expt sweep_01.expt -hkl amplitudes.mtz -mtz_column F -N 100 -round_xtal -mosaic_spread 0.08 -mosaic_domains 20 "
+    "-phisteps 3 -oversample 1 -fluence 4.6e23 -water 0.5 -physics exact -frames 5 -nexus sweep.nxs -seed 1 -quiet"
+)
+
+
+def draw_film(driver: webdriver.Chrome, folder: Path) -> None:
+    """The picture of a simulated series with reflections over it."""
+    for file in (ROOT / "examples" / "l_cysteine").iterdir():
+        shutil.copy(file, folder)
+    nanobrag(SERIES.split())
+    words = "sweep.nxs --frames 1:5 --film --expt sweep_01.expt --predict --refl sweep_01.refl -o film.html"
+    nb_view(words.split())
+    driver.get((folder / "film.html").as_uri())
+    time.sleep(3)
+    driver.execute_script(
+        "for (let i = 0; i < 3; i++) document.dispatchEvent(new KeyboardEvent('keydown', {key: '.'}))"
+    )
+    driver.execute_script(
+        "const h = document.getElementById('high'); h.value = 8; h.dispatchEvent(new Event('change'))"
+    )
+    time.sleep(1)
+    driver.save_screenshot(str(ROOT / "docs" / "images" / "nb-view-film.png"))
 
 
 def main() -> None:
@@ -43,6 +71,7 @@ def main() -> None:
             actions.perform()
         time.sleep(1)
         driver.save_screenshot(str(ROOT / "docs" / "images" / "nb-view.png"))
+        draw_film(driver, Path(folder))
         driver.quit()
 
 

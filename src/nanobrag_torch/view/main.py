@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nanobrag_torch import __version__
 from nanobrag_torch.errors import InputError, NanobragError
 from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.io.scene import Scene
+
+if TYPE_CHECKING:
+    from nanobrag_torch.view.pictures import Picture
+    from nanobrag_torch.view.readers import Hints
 
 OK, REFUSED = 0, 9
 _TELL = """\
@@ -21,8 +27,12 @@ written beside it (found by its name: same stem, or intimage.img), --header, --s
 What stands behind -- is a command line of nanobrag: its geometry and crystal are used for every file, and Miller
 indices appear. --expt does the same with an experiment list of DIALS.
 
+--refl draws the reflections of a DIALS table, --predict those that the experiment of --expt predicts. A reflection is
+shown on the images that it touches; a file of one image is image number --frame, the next file the next image.
+
   nb-view floatimage.bin
-  nb-view a.img b.img -o both.html
+  nb-view a.img b.img --difference -o both.html
+  nb-view sweep.nxs --frames 1:15 --film --expt sweep.expt --predict --refl strong.refl
   nb-view floatimage.bin -- -hkl P1.hkl -mat A.mat -lambda 1 -N 20 -distance 200
 """
 
@@ -44,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--header", metavar="SMV", help="SMV file whose header describes the float images")
     made.add_argument("--expt", metavar="EXPT", help="experiment list of DIALS with geometry and crystal")
     made.add_argument("--frame", type=int, default=1, metavar="K", help="which image of a series, from 1 [1]")
+    made.add_argument("--frames", metavar="A:B", help="the images A to B of a series, both included")
+    made.add_argument("--film", action="store_true", help="show the images one after the other instead of side by side")
+    made.add_argument("--difference", action="store_true", help="of two files, also show the first minus the second")
+    made.add_argument("--refl", metavar="REFL", help="reflection table of DIALS to draw over the images")
+    made.add_argument("--predict", action="store_true", help="draw the reflections that the experiment predicts")
+    made.add_argument("--all-reflections", action="store_true", help="draw them on every image, not only on their own")
     made.add_argument("--external-files", action="store_true", help="let a NeXus file lead to files outside its folder")
     made.add_argument("--title", default="", help="title of the page")
     made.add_argument("--version", action="version", version=f"nanobrag_torch {__version__}")
@@ -80,25 +96,64 @@ def _run(words: list[str]) -> int:
 def _write(said: argparse.Namespace, scene_words: list[str] | None) -> str:
     """Read the files and write the page; its name."""
     from nanobrag_torch.view.page import write_page
-    from nanobrag_torch.view.readers import Hints, read_pictures
+    from nanobrag_torch.view.readers import Hints
+    from nanobrag_torch.view.reflections import layers_of, with_reflections
 
     name = said.output or f"{Path(said.files[0]).stem}.html"
+    _register(said, scene_words, name)
+    size = None if said.size is None else (said.size[0], said.size[1])
+    if size is not None and min(size) < 1:
+        raise InputError("--size", f"{size[0]} x {size[1]} pixels", "give two positive numbers")
+    hints = Hints(size, said.header, _scene(said.expt, scene_words), said.frame, said.external_files)
+    pictures = _pictures(said, hints)
+    layers = layers_of(said.refl, said.expt, said.predict)
+    if layers:
+        pictures = with_reflections(pictures, layers, said.all_reflections)
+    elif said.all_reflections:
+        raise InputError("--all-reflections", "there are no reflections", "add --refl FILE or --predict")
+    write_page(name, pictures, said.title, film=said.film)
+    return str(name)
+
+
+def _register(said: argparse.Namespace, scene_words: list[str] | None, name: str) -> None:
+    """Refuse a page that would overwrite what is read."""
     known = FileRegistry()
     for file in said.files:
         known.reads(file, "an image")
-    for file, flag in ((said.header, "--header"), (said.expt, "--expt")):
+    for file, flag in ((said.header, "--header"), (said.expt, "--expt"), (said.refl, "--refl")):
         if file is not None:
             known.reads(file, flag)
     for file in scene_words or ():
         if os.path.isfile(file):
             known.reads(file, "the command line behind --")
     known.writes(name, "--output")
-    size = None if said.size is None else (said.size[0], said.size[1])
-    if size is not None and min(size) < 1:
-        raise InputError("--size", f"{size[0]} x {size[1]} pixels", "give two positive numbers")
-    hints = Hints(size, said.header, _scene(said.expt, scene_words), said.frame, said.external_files)
-    write_page(name, [picture for file in said.files for picture in read_pictures(file, hints)], said.title)
-    return str(name)
+
+
+def _pictures(said: argparse.Namespace, hints: Hints) -> list[Picture]:
+    """Every image of every file, numbered, and the difference if it is wanted."""
+    from nanobrag_torch.view.difference import differences
+    from nanobrag_torch.view.readers import read_pictures
+
+    if said.difference and (len(said.files) != 2 or said.film or said.frames):
+        raise InputError("--difference", "it needs two files, and no film", "give two images")
+    numbers = [said.frame] if said.frames is None else _numbers(said.frames)
+    groups = []
+    for place, file in enumerate(said.files):
+        for number in numbers:
+            found = read_pictures(file, replace(hints, frame=number))
+            if said.frames is not None and found[0].frame is None:
+                raise InputError("--frames", f"{file} holds one image", "name the files of a series one by one")
+            groups.append([replace(p, frame=said.frame + place) if p.frame is None else p for p in found])
+    if said.difference:
+        groups.append(differences(*groups))
+    return [picture for group in groups for picture in group]
+
+
+def _numbers(words: str) -> list[int]:
+    first, colon, last = words.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise InputError("--frames", f"{words!r} is no range of images", "give A:B, counted from 1")
+    return list(range(int(first), int(last) + 1))
 
 
 def _scene(expt: str | None, words: list[str] | None) -> Scene | None:

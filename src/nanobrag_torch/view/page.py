@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.files import PathLike, whole_file
 from nanobrag_torch.io.rings import marks
 from nanobrag_torch.io.scene import SQUARE, Scene, rotation
@@ -24,23 +25,36 @@ COMPRESSION = 4
 _SAMPLE = 100_000
 
 
-def write_page(path: PathLike, pictures: Sequence[Picture], title: str = "") -> None:
-    """Write the page of some pictures.
+def write_page(path: PathLike, pictures: Sequence[Picture], title: str = "", *, film: bool = False) -> None:
+    """Write the page of some pictures, side by side or one after the other as a film.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or the images of a film differ in size.
     """
+    _check_film(pictures, film)
     with whole_file(path) as file:
-        for part in _parts(pictures, title):
+        for part in _parts(pictures, title, film):
             file.write(part.encode("utf-8"))
 
 
-def page(pictures: Sequence[Picture], title: str = "") -> str:
-    """The page of some pictures: one self-contained HTML text."""
-    return "".join(_parts(pictures, title))
+def page(pictures: Sequence[Picture], title: str = "", *, film: bool = False) -> str:
+    """The page of some pictures: one self-contained HTML text.
+
+    Raises:
+        InputError: the images of a film differ in size.
+    """
+    _check_film(pictures, film)
+    return "".join(_parts(pictures, title, film))
 
 
-def _parts(pictures: Sequence[Picture], title: str) -> Iterator[str]:
+def _check_film(pictures: Sequence[Picture], film: bool) -> None:
+    for panel in {p.panel for p in pictures} if film else ():
+        sizes = {p.pixels.shape for p in pictures if p.panel == panel}
+        if len(sizes) > 1:
+            raise InputError("--film", "the images differ in size", "give those of one series")
+
+
+def _parts(pictures: Sequence[Picture], title: str, film: bool) -> Iterator[str]:
     """The page in pieces, so that a large one is not held twice."""
     if not pictures:
         raise ValueError("a page needs a picture")
@@ -49,7 +63,7 @@ def _parts(pictures: Sequence[Picture], title: str) -> Iterator[str]:
     words = {
         "{{TITLE}}": html.escape(title or ", ".join(picture.name for picture in pictures)),
         "{{STYLE}}": _asset("viewer.css"),
-        "{{INFO}}": json.dumps([_facts(p) for p in pictures], allow_nan=False).replace("<", "\\u003c"),
+        "{{INFO}}": json.dumps([_facts(p, film) for p in pictures], allow_nan=False).replace("<", "\\u003c"),
         "{{PROGRAM}}": _asset("viewer.js"),
     }
     yield _filled(before, words)
@@ -74,8 +88,8 @@ def packed(pixels: NDArray[Any]) -> str:
     return base64.b64encode(zlib.compress(np.ascontiguousarray(planes).tobytes(), COMPRESSION)).decode("ascii")
 
 
-def _facts(picture: Picture) -> dict[str, Any]:
-    """What the program has to know about a picture besides its pixels."""
+def _facts(picture: Picture, film: bool) -> dict[str, Any]:
+    """What the program has to know about a picture besides its pixels; those of one panel share a pane in a film."""
     slow, fast = picture.pixels.shape
     facts: dict[str, Any] = {
         "name": picture.name,
@@ -85,6 +99,11 @@ def _facts(picture: Picture) -> dict[str, Any]:
         "levels": _levels(picture),
         "meanings": {str(value): text for value, text in picture.meanings.items()},
         "notes": list(picture.notes),
+        "pane": picture.panel if film else None,
+        "diverging": picture.diverging,
+        "spots": [
+            {"kind": s.kind, "places": np.round(s.places, 2).tolist(), "hkl": s.indices.tolist()} for s in picture.spots
+        ],
     }
     if picture.scene is None:
         return facts
@@ -119,6 +138,8 @@ def _geometry(scene: Scene, index: int) -> dict[str, Any]:
 def _levels(picture: Picture) -> list[float]:
     """Quantiles 0, 1, ... 100 % of the measured values > 0 of a sample, then the 99.9th and the largest of all."""
     values = picture.pixels.reshape(-1)
+    if picture.diverging:
+        values = np.abs(values)
     sample = values[:: max(1, values.size // _SAMPLE)].astype(np.float64)
     sample = sample[np.isfinite(sample) & (sample > 0)]
     finite = values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values

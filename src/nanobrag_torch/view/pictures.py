@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 SHOWN_AS_THEY_ARE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
+@dataclass(frozen=True, eq=False)
+class Spots:
+    """Reflections of one kind (`predicted`, `observed`) on an image.
+
+    Args:
+        kind: which.
+        places: [n, 2] fast, slow, pixels from the outer corner of the first.
+        indices: [n, 3]; 0 0 0 where a reflection has none.
+    """
+
+    kind: str
+    places: NDArray[np.float64]
+    indices: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Picture:
     """One panel of one image.
@@ -28,6 +43,9 @@ class Picture:
         panel: which panel of the scene it is.
         meanings: values that are no measurement, and what they mean.
         notes: lines for the reader.
+        frame: its number in a series, from 1, or `None`.
+        spots: reflections to draw over it.
+        diverging: whether 0 is in the middle of the colours: a difference.
     """
 
     name: str
@@ -36,6 +54,9 @@ class Picture:
     panel: int = 0
     meanings: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    frame: int | None = None
+    spots: tuple[Spots, ...] = ()
+    diverging: bool = False
 
 
 def pictures_of(image: Image, name: str = "image") -> list[Picture]:

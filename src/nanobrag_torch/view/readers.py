@@ -172,6 +172,6 @@ def _nexus(path: PathLike, hints: Hints) -> list[Picture]:
     name = Path(path).name + (f", frame {hints.frame}" if hints.frame > 1 else "")
     meanings = NEXUS_MEANINGS if whole else {}
     return [
-        Picture(panel_name(name, scene, i), native(np.ascontiguousarray(pixels)), scene, i, meanings)
+        Picture(panel_name(name, scene, i), native(np.ascontiguousarray(pixels)), scene, i, meanings, frame=hints.frame)
         for i, pixels in enumerate(arrays)
     ]

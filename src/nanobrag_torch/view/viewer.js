@@ -6,6 +6,8 @@ const TYPES = { uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: 
 const STEPS = 4096;
 const NUMBERS_FROM = 44;       // screen pixels per image pixel from which values are written into the pixels
 const NOT_MEASURED = [196, 208, 232];
+const SPOTS = { predicted: "#c2185b", observed: "#0a7f3c" };
+const NEAR = 9;                // screen pixels around a reflection in which it is named
 const panes = [];
 let active = 0;
 
@@ -30,7 +32,8 @@ async function pixelsOf(index, info) {
 }
 
 // ---- smaller copies for zooming out ---------------------------------------------------------------------------
-function halved(level, pool) {
+const larger = (a, b) => (a > b ? a : b), farther = (a, b) => (Math.abs(a) > Math.abs(b) ? a : b);
+function halved(level, pool, more) {
   const { data, w, h } = level, w2 = (w + 1) >> 1, h2 = (h + 1) >> 1;
   const out = new Float32Array(w2 * h2), mean = pool === "average";
   for (let y = 0; y < h2; y++) {
@@ -39,7 +42,7 @@ function halved(level, pool) {
       const c0 = 2 * x, c1 = Math.min(c0 + 1, w - 1);
       const a = data[r0 + c0], b = data[r0 + c1], c = data[r1 + c0], d = data[r1 + c1];
       if (mean) out[y * w2 + x] = (a + b + c + d) / 4;
-      else { const m = a > b ? a : b, n = c > d ? c : d; out[y * w2 + x] = m > n ? m : n; }
+      else { const m = more(a, b), n = more(c, d); out[y * w2 + x] = more(m, n); }
     }
   }
   return { data: out, w: w2, h: h2 };
@@ -47,7 +50,7 @@ function halved(level, pool) {
 
 function levelOf(pane, k) {
   const pool = byId("pool").value, levels = pane.levels[pool] || (pane.levels[pool] = [pane.base]);
-  while (levels.length <= k && levels[levels.length - 1].w > 1) levels.push(halved(levels[levels.length - 1], pool));
+  while (levels.length <= k && levels[levels.length - 1].w > 1) levels.push(halved(levels[levels.length - 1], pool, pane.info.diverging ? farther : larger));
   return Math.min(k, levels.length - 1);
 }
 
@@ -62,18 +65,29 @@ function colour(t) {           // t from 0 (background) to 1
 function packedColour([r, g, b]) { return (255 << 24) | (Math.round(b) << 16) | (Math.round(g) << 8) | Math.round(r); }
 
 function palette() {
-  const table = new Uint32Array(STEPS + 1), curve = byId("curve").value;
+  const table = new Uint32Array(STEPS + 1);
+  for (let i = 0; i <= STEPS; i++) table[i] = packedColour(colour(palette.curve(i / STEPS)));
+  return table;
+}
+palette.curve = (x) => {
+  const name = byId("curve").value;
+  return name === "linear" ? x : name === "logarithm" ? Math.log1p(999 * x) / Math.log(1000) : Math.sqrt(x);
+};
+
+function divergingPalette() {   // first the negative values from the largest to 0, then the positive ones
+  const table = new Uint32Array(2 * STEPS + 1), curve = palette.curve;
   for (let i = 0; i <= STEPS; i++) {
-    const x = i / STEPS;
-    const t = curve === "linear" ? x : curve === "logarithm" ? Math.log1p(999 * x) / Math.log(1000) : Math.sqrt(x);
-    table[i] = packedColour(colour(t));
+    const fade = 255 * (1 - curve(i / STEPS));
+    table[STEPS + i] = packedColour([255, fade, fade]);
+    table[STEPS - i] = packedColour([fade, fade, 255]);
   }
   return table;
 }
 
 // ---- contrast -------------------------------------------------------------------------------------------------
 // info.levels: percentiles 0 to 100 of the values > 0, the 99.9th, and the largest.
-const source = (pane) => (byId("same").checked ? panes[0] : pane).info;
+// A film has the contrast of its brightest image throughout; a difference has its own.
+const source = (pane) => (byId("same").checked && !pane.info.diverging ? panes[0] : pane).levelled;
 const sliderWhite = (info, t) => { const p = t / 10, i = Math.min(99, Math.floor(p)); return info.levels[i] + (p - i) * (info.levels[i + 1] - info.levels[i]); };
 function sliderBlack(info, low, t) { return low + Math.max(info.levels[102] - low, 1e-300) * Math.pow(10, -6 * (t / 1000)); }
 function blackSlider(info, low, value) {
@@ -82,6 +96,7 @@ function blackSlider(info, low, value) {
 }
 let typed = null;              // [low, high] typed by hand
 function range(pane) {
+  if (pane.info.diverging) return [0, sliderBlack(source(pane), 0, +byId("black").value)];
   if (typed) return typed;
   const info = source(pane), low = sliderWhite(info, +byId("white").value);
   const high = sliderBlack(info, low, +byId("black").value);
@@ -89,8 +104,8 @@ function range(pane) {
 }
 
 // ---- drawing --------------------------------------------------------------------------------------------------
-function draw(pane, table) {
-  const { canvas, view } = pane, W = canvas.width, H = canvas.height;
+function draw(pane, plain) {
+  const { canvas, view } = pane, { diverging } = pane.info, table = diverging ? divergingPalette() : plain, W = canvas.width, H = canvas.height;
   if (!W || !H) return;
   const picture = pane.pen.createImageData(W, H), out = new Uint32Array(picture.data.buffer);
   const wanted = view.scale < 1 ? Math.floor(Math.log2(1 / view.scale) + 1e-9) : 0;
@@ -109,7 +124,8 @@ function draw(pane, table) {
       const v = data[row + c];
       if (v !== v || (negatives && v < 0)) { out[o] = masked; continue; }
       const t = (v - low) * gain;
-      out[o] = table[t < 0 ? 0 : t > STEPS ? STEPS : t | 0];
+      if (diverging) out[o] = table[STEPS + (t < -STEPS ? -STEPS : t > STEPS ? STEPS : t | 0)];
+      else out[o] = table[t < 0 ? 0 : t > STEPS ? STEPS : t | 0];
     }
   }
   pane.pen.putImageData(picture, 0, 0);
@@ -140,6 +156,16 @@ function overlay(pane) {
     const [x, y] = [sx(info.beam[0]), sy(info.beam[1])];
     over.strokeStyle = "#1860c8"; over.lineWidth = 1.5;
     over.beginPath(); over.moveTo(x - 9, y); over.lineTo(x + 9, y); over.moveTo(x, y - 9); over.lineTo(x, y + 9); over.stroke();
+  }
+  for (const { kind, places } of info.spots) if (byId(kind).checked) {
+    const size = Math.max(5, Math.min(14, 3 * view.scale));
+    over.strokeStyle = SPOTS[kind]; over.lineWidth = 1.4;
+    for (const [x, y] of places) {
+      over.beginPath();
+      if (kind === "observed") over.arc(sx(x), sy(y), size, 0, 2 * Math.PI);
+      else over.rect(sx(x) - size, sy(y) - size, 2 * size, 2 * size);
+      over.stroke();
+    }
   }
   if (view.scale >= NUMBERS_FROM) {
     over.font = "10px ui-monospace, monospace"; over.lineWidth = 2.5; over.strokeStyle = "#fff"; over.fillStyle = "#222";
@@ -208,10 +234,18 @@ function line(r) {
   if (r.hkl) text += `  h k l ${r.hkl.map((x) => x.toFixed(3)).join(" ")}`;
   return text;
 }
+function named(pane, px, py) { // the reflections under the mouse
+  const found = [];
+  for (const { kind, places, hkl } of pane.info.spots) if (byId(kind).checked) places.forEach(([x, y], i) => {
+    if (Math.hypot((x - pane.view.x) * pane.view.scale - px, (y - pane.view.y) * pane.view.scale - py) < NEAR)
+      found.push(`  ${kind} ${hkl[i].some((h) => h) ? hkl[i].join(" ") : "without indices"}`);
+  });
+  return found.join("");
+}
 function pixelAt(pane, px, py) { return [Math.floor(pane.view.x + px / pane.view.scale), Math.floor(pane.view.y + py / pane.view.scale)]; }
 function hover(index, px, py) {
   const [fast, slow] = pixelAt(panes[index], px, py), together = byId("linked").checked;
-  panes.forEach((pane, i) => { pane.readout.textContent = i === index || together ? line(read(i, fast, slow)) : ""; });
+  panes.forEach((pane, i) => { pane.readout.textContent = i === index || together ? line(read(i, fast, slow)) + (i === index ? named(pane, px, py) : "") : ""; });
 }
 function keep(index, px, py) {
   const r = read(index, ...pixelAt(panes[index], px, py));
@@ -229,8 +263,8 @@ function element(tag, className, parent) {
   parent.append(e);
   return e;
 }
-function caption(figure, info) {
-  const c = element("figcaption", "", figure);
+function caption(c, info) {
+  c.replaceChildren();
   element("b", "", c).textContent = info.name;
   const words = [`${info.fast} × ${info.slow} pixels`];
   if (info.geometry) words.push(...(info.geometry.distance === null ? [] : [`${+info.geometry.distance.toPrecision(6)} mm`]), `λ ${+info.geometry.wavelength.toPrecision(6)} Å`);
@@ -240,11 +274,12 @@ function caption(figure, info) {
 }
 function makePane(info, index) {
   const figure = element("figure", "", byId("panes"));
-  caption(figure, info);
+  const title = element("figcaption", "", figure);
+  caption(title, info);
   const stage = element("div", "stage", figure);
   stage.tabIndex = 0; stage.setAttribute("role", "img"); stage.setAttribute("aria-label", info.name);
   const canvas = element("canvas", "", stage), cover = element("canvas", "", stage);
-  const pane = { info, stage, canvas, cover, pen: canvas.getContext("2d"), over: cover.getContext("2d"), readout: element("div", "readout", figure), levels: {}, view: null };
+  const pane = { info, levelled: info, title, stage, canvas, cover, pen: canvas.getContext("2d"), over: cover.getContext("2d"), readout: element("div", "readout", figure), levels: {}, view: null };
   const at = (event) => { const box = stage.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
   let drag = null;
   stage.addEventListener("wheel", (e) => { e.preventDefault(); zoomAt(pane, Math.pow(1.0015, -e.deltaY), ...at(e)); hover(index, ...at(e)); }, { passive: false });
@@ -285,10 +320,28 @@ function resize(pane) {
 }
 function fitAll() { for (const pane of panes) { fitView(pane); pane.whole = true; } redraw(); }
 
+// ---- film -----------------------------------------------------------------------------------------------------
+let playing = null;
+function show(number) {
+  for (const pane of panes) {
+    const { info, base } = pane.frames[Math.min(number, pane.frames.length - 1)];
+    pane.info = info; pane.base = base; pane.levels = {};
+    caption(pane.title, info);
+  }
+  byId("frame").value = number;
+  byId("number").textContent = `${number + 1} of ${+byId("frame").max + 1}`;
+  redraw();
+}
+function step(by) { const count = +byId("frame").max + 1; show((+byId("frame").value + by + count) % count); }
+function play() {
+  if (playing) { clearInterval(playing); playing = null; } else playing = setInterval(() => step(1), 250);
+  byId("play").textContent = playing ? "pause" : "play";
+}
+
 // ---- controls -------------------------------------------------------------------------------------------------
 function controls() {
   for (const id of ["white", "black"]) byId(id).addEventListener("input", () => { typed = null; redraw(); });
-  for (const id of ["curve", "colours", "pool", "rings", "beam", "same"]) byId(id).addEventListener("change", redraw);
+  for (const id of ["curve", "colours", "pool", "rings", "beam", "same", "predicted", "observed"]) byId(id).addEventListener("change", redraw);
   byId("linked").addEventListener("change", () => moved(panes[active]));
   for (const id of ["low", "high"]) byId(id).addEventListener("change", () => {
     const low = +byId("low").value, high = +byId("high").value;
@@ -298,7 +351,16 @@ function controls() {
   byId("fit").addEventListener("click", fitAll);
   byId("one").addEventListener("click", () => zoomTo(panes[active], 1));
   byId("help").addEventListener("click", () => { byId("hints").hidden = !byId("hints").hidden; });
-  document.addEventListener("keydown", (e) => { if (e.key === "?" && e.target.tagName !== "INPUT") byId("help").click(); });
+  byId("frame").addEventListener("input", () => show(+byId("frame").value));
+  byId("play").addEventListener("click", play);
+  document.addEventListener("keydown", (e) => {
+    if (e.target.tagName === "INPUT" && e.target.type === "text") return;
+    if (e.key === "?") byId("help").click();
+    if (!document.body.classList.contains("film")) return;
+    if (e.key === ",") step(-1);
+    if (e.key === ".") step(1);
+    if (e.key === " " && e.target.tagName !== "BUTTON") { play(); e.preventDefault(); }
+  });
   byId("forget").addEventListener("click", () => { byId("kept").querySelector("tbody").replaceChildren(); byId("kept").hidden = true; });
   byId("copy").addEventListener("click", () => navigator.clipboard.writeText([...byId("kept").querySelectorAll("tr")].map((r) => [...r.cells].map((c) => c.textContent).join("\t")).join("\n")));
   if (!panes.some((p) => p.info.geometry)) byId("rings").disabled = byId("beam").disabled = true;
@@ -306,12 +368,27 @@ function controls() {
 
 async function start() {
   const infos = JSON.parse(byId("info").textContent);
-  document.body.classList.toggle("single", infos.length === 1);
-  byId("panes").style.gridTemplateColumns = `repeat(${infos.length === 4 ? 2 : Math.min(3, infos.length)}, minmax(0, 1fr))`;
   const data = await Promise.all(infos.map((info, i) => pixelsOf(i, info)));
-  infos.forEach((info, i) => { const pane = makePane(info, i); pane.base = { data: data[i], w: info.fast, h: info.slow }; panes.push(pane); });
-  const first = infos[0], low = first.levels[50], span = Math.max(first.levels[101] - low, 1e-300);
-  byId("same").checked = infos.every((i) => Math.abs(i.levels[50] - low) < span / 2 && i.levels[101] - i.levels[50] < 5 * span && i.levels[101] - i.levels[50] > span / 5);
+  const groups = new Map();    // the images of each pane, one after the other
+  infos.forEach((info, i) => {
+    const key = info.pane === null ? "image " + i : info.pane, frame = { info, base: { data: data[i], w: info.fast, h: info.slow } };
+    groups.has(key) ? groups.get(key).push(frame) : groups.set(key, [frame]);
+  });
+  const most = Math.max(...[...groups.values()].map((frames) => frames.length));
+  document.body.classList.toggle("single", groups.size === 1);
+  document.body.classList.toggle("film", most > 1);
+  document.body.classList.toggle("marked", infos.some((info) => info.spots.length));
+  byId("panes").style.gridTemplateColumns = `repeat(${groups.size === 4 ? 2 : Math.min(3, groups.size)}, minmax(0, 1fr))`;
+  for (const frames of groups.values()) {
+    const pane = makePane(frames[0].info, panes.length);
+    pane.frames = frames; pane.base = frames[0].base;
+    pane.levelled = frames.reduce((a, b) => (b.info.levels[102] > a.levels[102] ? b.info : a), frames[0].info);
+    panes.push(pane);
+  }
+  byId("frame").max = most - 1;
+  if (most > 1) show(0);
+  const first = panes[0].levelled, low = first.levels[50], span = Math.max(first.levels[101] - low, 1e-300);
+  byId("same").checked = panes.map((pane) => pane.levelled).every((i) => i.diverging || Math.abs(i.levels[50] - low) < span / 2 && i.levels[101] - i.levels[50] < 5 * span && i.levels[101] - i.levels[50] > span / 5);
   byId("white").value = 500;
   byId("black").value = blackSlider(first, low, first.levels[101] > low ? first.levels[101] : first.levels[102]);
   controls();
