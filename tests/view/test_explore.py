@@ -130,6 +130,7 @@ def test_in_a_browser_the_image_follows_a_slider(browser, tmp_path):
     script = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "make_explore_picture.py"))
     with script["served"](tmp_path) as address:
         before, after, line = script["follow"](browser.driver, address)
+        browser.driver.get("about:blank")  # leaving, the page tells the server, which has to be there
     assert before != after
     assert after.startswith(("blob:", "data:image/png"))
     assert "photons" in line
