@@ -93,7 +93,7 @@ def many(pairs: int, batch: int = 512) -> list[str]:
         def alone(simulator: Simulator = simulator, dtype: torch.dtype = dtype) -> None:
             for misset in turns["misset"][:16]:
                 turned = QUANTITIES["misset"].put(simulator.experiment, misset)
-                Simulator(turned, dtype=simulator.way.dtype).run(out_dtype=dtype)
+                Simulator(turned, dtype=simulator.options.dtype).run(out_dtype=dtype)
 
         def together(simulator: Simulator = simulator, dtype: torch.dtype = dtype) -> None:
             simulator.run_many(turns, out_dtype=dtype)

@@ -31,7 +31,7 @@ from nanobrag_torch.io.spectrum import read_spectrum
 from nanobrag_torch.materials.ready import ice_rings
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.physics.diffuse import diffuse_forms
-from nanobrag_torch.pipeline.render import Way, orientation_sum, pixel_scene
+from nanobrag_torch.pipeline.render import RenderOptions, orientation_sum, pixel_scene
 
 R_E2, N_A = 7.94079248018965e-30, 6.02214179e23
 CELL = {"cell_a": 45.0, "cell_b": 52.0, "cell_c": 61.0, "cell_alpha": 85.0, "cell_beta": 97.0, "cell_gamma": 104.0}
@@ -170,7 +170,7 @@ def sizes() -> Rows:
     N = np.array([[6.0, 1.0, -0.5], [1.0, 7.0, 1.5], [-0.5, 1.5, 8.0]])
     core = pixel_scene(scene, 0)
     h = np.array([2.0, -1.0, 3.0]) + np.random.default_rng(2).uniform(-0.12, 0.12, size=(60, 3))
-    found = orientation_sum(core, real(h @ np.linalg.inv(core.A[0].numpy()).T), Way()).numpy()
+    found = orientation_sum(core, real(h @ np.linalg.inv(core.A[0].numpy()).T), RenderOptions()).numpy()
     reach = np.arange(-13, 14)
     n = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     inverse = np.linalg.inv(N @ N / (0.63 * 2 * math.pi**2))

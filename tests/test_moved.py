@@ -33,3 +33,16 @@ def test_the_warning_points_at_the_import():
 def test_other_names_are_unknown():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("nanobrag_torch.nowhere")
+
+
+def test_old_names_of_the_render_options_still_work():
+    import nanobrag_torch.pipeline.render as render
+    from nanobrag_torch import Config, CrystalConfig, Simulator, settle
+
+    with pytest.warns(DeprecationWarning, match="RenderOptions"):
+        assert render.Way is render.RenderOptions
+    simulator = Simulator(settle(Config(crystal=CrystalConfig(cell_a=50.0, default_F=1.0))))
+    with pytest.warns(DeprecationWarning, match=r"Simulator\.options"):
+        assert simulator.way is simulator.options
+    with pytest.raises(AttributeError, match="no attribute"):
+        render.nothing_of_the_sort  # noqa: B018

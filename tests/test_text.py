@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nanobrag_torch.text import c_format, g, real
+from nanobrag_torch.text import c_format, format_g, real
 
 
 @pytest.mark.parametrize(
@@ -12,11 +12,11 @@ from nanobrag_torch.text import c_format, g, real
     [(100.0, "100"), (0.1, "0.1"), (1 / 3, "0.333333"), (1e-10, "1e-10"), (-0.0, "-0"), (1234567.0, "1.23457e+06")],
 )
 def test_g_writes_as_printf(value, text):
-    assert g(value) == text
+    assert format_g(value) == text
 
 
 def test_g_has_no_sign_for_nan():
-    assert g(-math.nan) == "nan"
+    assert format_g(-math.nan) == "nan"
 
 
 def test_c_format_fills_printf_directives():

@@ -33,7 +33,7 @@ class InputError(NanobragError, ValueError):
 
 
 class UsageError(InputError):
-    """Something is missing without which nothing can be drawn: the command line shows its usage as well."""
+    """Something is missing without which nothing can be simulated: the command line shows its usage as well."""
 
 
 class FileFormatError(NanobragError, ValueError):

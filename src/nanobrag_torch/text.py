@@ -8,7 +8,7 @@ from typing import SupportsFloat
 _REAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
 
 
-def g(value: SupportsFloat) -> str:
+def format_g(value: SupportsFloat) -> str:
     """A number as `%g`: six significant digits, no trailing zeros, `-0` kept (specs: io_formats 3)."""
     return f"{float(value):g}" if float(value) == float(value) else "nan"
 

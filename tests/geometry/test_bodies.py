@@ -50,7 +50,7 @@ def test_ways_against_counting(form):
             return ((x / half) ** 2).sum(-1) < 1
         return (np.abs(x) < half).all(-1)
 
-    found = body.way(POINTS, DIRECTIONS).numpy()
+    found = body.path_length(POINTS, DIRECTIONS).numpy()
     for i, u in enumerate(DIRECTIONS.numpy()):
         for k, x in enumerate(POINTS.numpy()):
             assert found[i, k] == pytest.approx(inside_length(inside, x, u), abs=2e-5)
@@ -60,8 +60,8 @@ def test_a_mesh_with_a_dent_counts_only_what_is_inside():
     """Two boxes side by side with a gap: the ray leaves the first and enters the second."""
     one = box_mesh([1.0, 1.0, 1.0]).triangles
     both = Mesh(torch.cat([one, one + real([3.0, 0.0, 0.0])]))
-    way = both.way(real([[0.2, 0.1, 0.13]]), real([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
-    assert way[:, 0].tolist() == pytest.approx([0.3 + 1.0, 0.7, 0.4])
+    path_length = both.path_length(real([[0.2, 0.1, 0.13]]), real([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    assert path_length[:, 0].tolist() == pytest.approx([0.3 + 1.0, 0.7, 0.4])
     assert both.winding(real([[0.2, 0.1, 0.13], [3.2, 0.1, 0.13], [1.5, 0.0, 0.0]])).tolist() == pytest.approx(
         [1, 1, 0]
     )

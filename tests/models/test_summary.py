@@ -30,7 +30,7 @@ def test_a_config_shows_what_was_said_and_nothing_else():
     assert value(table, "cell_a") == "70 (requires a gradient)"
     assert value(table, "wavelength_A") == "1.25"
     assert len(table.split("\n")) == 1 + 13
-    assert "nothing was said" in str(Config())
+    assert "nothing specified" in str(Config())
     assert said()._repr_html_().count("<tr>") == 13
 
 

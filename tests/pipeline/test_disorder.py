@@ -152,9 +152,9 @@ def test_a_matrix_of_sizes_is_the_sum_over_a_gaussian_crystal_of_cells(imperfect
     A = core.A[0].numpy()
     h = np.array([2.0, -1.0, 3.0]) + generator.uniform(-0.12, 0.12, size=(60, 3))
     S = h @ np.linalg.inv(A).T
-    from nanobrag_torch.pipeline.render import Way, orientation_sum
+    from nanobrag_torch.pipeline.render import RenderOptions, orientation_sum
 
-    found = orientation_sum(core, real(S), Way()).numpy()
+    found = orientation_sum(core, real(S), RenderOptions()).numpy()
     covariance = N @ N / (0.63 * 2 * math.pi**2)
     reach = np.arange(-9, 10)
     n = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)

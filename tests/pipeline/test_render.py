@@ -14,7 +14,7 @@ from nanobrag_torch.errors import MemoryBudgetError, NanobragWarning
 from nanobrag_torch.geometry.vectors import real, vector
 from nanobrag_torch.physics.accumulate import accumulate
 from nanobrag_torch.pipeline.render import (
-    Way,
+    RenderOptions,
     common_scale,
     lattice_of,
     panel_frame_of,
@@ -115,7 +115,7 @@ def test_the_background_is_scaled_twice_in_the_faithful_mode_and_once_in_the_exa
 def test_a_frame_that_does_not_fit_is_tried_in_smaller_chunks(monkeypatch):
     source = experiment()
     scene, pixels = pixel_scene(source, 0), torch.arange(40)
-    expected = plain_sums(scene, pixels, Way(backend="reference")).total
+    expected = plain_sums(scene, pixels, RenderOptions(backend="reference")).total
     sizes: list[int] = []
 
     def narrow(scene, chunk, lattice):
@@ -125,7 +125,7 @@ def test_a_frame_that_does_not_fit_is_tried_in_smaller_chunks(monkeypatch):
         return accumulate(scene, chunk, lattice)
 
     monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", narrow)
-    found = plain_sums(scene, pixels, Way(backend="reference", budget=640 * 20)).total
+    found = plain_sums(scene, pixels, RenderOptions(backend="reference", budget=640 * 20)).total
     assert torch.equal(found, expected)
     assert sizes[0] == 20
     assert sizes[1:] == [5] * 8
@@ -137,7 +137,7 @@ def test_one_pixel_that_does_not_fit_is_an_error(monkeypatch):
 
     monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", full)
     with pytest.raises(MemoryBudgetError, match="single pixel"):
-        plain_sums(pixel_scene(experiment(), 0), torch.arange(4), Way(backend="reference"))
+        plain_sums(pixel_scene(experiment(), 0), torch.arange(4), RenderOptions(backend="reference"))
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory(monkeypatch):
@@ -146,7 +146,7 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(monkeypatch):
 
     monkeypatch.setattr("nanobrag_torch.pipeline.render.accumulate", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        plain_sums(pixel_scene(experiment(), 0), torch.arange(4), Way(backend="reference"))
+        plain_sums(pixel_scene(experiment(), 0), torch.arange(4), RenderOptions(backend="reference"))
 
 
 def test_nothing_that_asks_for_a_gradient_is_detached():

@@ -120,7 +120,7 @@ def test_gradients_are_those_of_what_was_summed(small_scene):
     assert not torch.equal(columns, whole)
     misset = experiment.crystal.misset.clone().requires_grad_()
     turned = experiment.replace(crystal=experiment.crystal.replace(misset=misset))
-    image = Simulator(turned, tolerance=simulator.way.tolerance).run().values[0]
+    image = Simulator(turned, tolerance=simulator.options.tolerance).run().values[0]
     weights = torch.linspace(-1.0, 1.7, len(image), dtype=torch.float64)
     (found,) = torch.autograd.grad((image * weights).sum(), misset)
     assert (found - columns[:, :3].T @ weights).norm() <= 1e-9 * found.norm()

@@ -139,7 +139,7 @@ class TestResolution:
         assert resolution_of(found.crystal.structure_factors) > 6.0
 
     def test_a_table_that_ends_early_is_told_of(self):
-        with pytest.warns(NanobragWarning, match=r"end at 9 A, the detector sees to 6\.\d+ A: .*smaller -model_dmin"):
+        with pytest.warns(NanobragWarning, match=r"end at 9 A, the detector sees to 6\.\d+ A; .*smaller -model_dmin"):
             settle(scene(model_file=MODEL, model_dmin_A=9.0))
 
 

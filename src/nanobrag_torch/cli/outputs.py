@@ -13,7 +13,7 @@ from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.amplitude_files import brings_cell
 from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.registry import FileRegistry, refuse_special
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres
 
 if TYPE_CHECKING:

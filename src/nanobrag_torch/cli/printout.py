@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 
 if TYPE_CHECKING:
     from nanobrag_torch.models import Experiment

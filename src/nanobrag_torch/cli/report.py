@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, layer_steps
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 from nanobrag_torch.units import (
     APPARENT_DENSITY,
     AVOGADRO,

@@ -33,7 +33,7 @@ from nanobrag_torch.errors import InputError, NanobragError
 from nanobrag_torch.guard import interruptible
 from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.series import MASTER, Identity, Record, opened
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say

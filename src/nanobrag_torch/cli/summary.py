@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Results

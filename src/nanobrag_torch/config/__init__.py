@@ -1,4 +1,4 @@
-"""What the user said: one frozen dataclass per component, user units in the field names, `None` = not said.
+"""What the user specified: one frozen dataclass per component, user units in the field names, `None` = not given.
 
 A scene is written in Python as a `Config`; the command line makes the same `Config` from its words. `settle`
 supplies every default, auto-selection and unit. Continuous fields may be numbers or 0-d tensors.
@@ -20,7 +20,7 @@ from nanobrag_torch.tables import Row, as_html, as_text, written
 
 @dataclass(frozen=True)
 class Config:
-    """The whole scene as said."""
+    """The whole scene as the user specified it; `settle` supplies the rest."""
 
     crystal: CrystalConfig = field(default_factory=CrystalConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
@@ -31,7 +31,7 @@ class Config:
     path: PathConfig = field(default_factory=PathConfig)
 
     def __str__(self) -> str:
-        """What was said, as a table: fields that differ from their defaults."""
+        """What was specified, as a table: fields that differ from their defaults."""
         return as_text(self._title, self._rows())
 
     def _repr_html_(self) -> str:
@@ -39,7 +39,7 @@ class Config:
 
     @property
     def _title(self) -> str:
-        return "Config: what was said; settle() supplies the rest" if self._rows() else "Config: nothing was said"
+        return "Config: what was specified; settle() supplies the rest" if self._rows() else "Config: nothing specified"
 
     def _rows(self) -> list[Row]:
         parts = ((part.name, getattr(self, part.name)) for part in fields(self))

@@ -1,4 +1,4 @@
-"""What scatters beside the crystal, as said."""
+"""What scatters beside the crystal, as specified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The beam as said."""
+"""The beam as specified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class BeamConfig:
     """Wavelength, spectrum, divergence, polarization and fluence (specs: sources, intensity 5 and 6).
 
     Directions (`beam_vector`, `polar_vector`) are used when the convention is CUSTOM.
-    `spectrum_merge` is the error, relative to the peak of a spot, up to which wavelengths are drawn as one.
+    `spectrum_merge` is the error, relative to the peak of a spot, up to which wavelengths are merged.
     `use_source_weights` of `None` means: the physics mode decides.
     `fluence` is in photons/m², `flux` in photons/s.
     """

@@ -1,4 +1,4 @@
-"""The crystal as said."""
+"""The crystal as specified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The detector as said."""
+"""The detector as specified."""
 
 from __future__ import annotations
 

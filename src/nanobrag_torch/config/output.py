@@ -1,4 +1,4 @@
-"""Outputs and the way a run is done, as said."""
+"""Outputs, and how a run is carried out, as specified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of the X-rays through sample and air, as said."""
+"""The path of the X-rays through sample and air, as specified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotation and sampling as said."""
+"""Rotation and sampling as specified."""
 
 from __future__ import annotations
 

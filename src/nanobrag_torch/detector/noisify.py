@@ -20,7 +20,7 @@ from nanobrag_torch.io.pgm import write_pgm
 from nanobrag_torch.io.reading import read_bytes
 from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.io.smv import read_smv_header
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g as g
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 OK, REFUSED = 0, 9

@@ -1,4 +1,4 @@
-"""Where tasks run, as said."""
+"""Where tasks run, as specified."""
 
 from __future__ import annotations
 

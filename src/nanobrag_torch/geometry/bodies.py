@@ -19,9 +19,9 @@ PARALLEL = 1e-12
 
 
 class Body(Protocol):
-    """Anything with a length of way."""
+    """Any body in which a ray has a path length."""
 
-    def way(self, points: Tensor, directions: Tensor) -> Tensor:
+    def path_length(self, points: Tensor, directions: Tensor) -> Tensor:
         """Lengths [P, K] (m) from points [K, 3] along unit vectors [P, 3] within the body."""
 
     def volume_points(self, count: int, even: bool = False) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ class Box:
 
     lengths: Tensor
 
-    def way(self, points: Tensor, directions: Tensor) -> Tensor:
+    def path_length(self, points: Tensor, directions: Tensor) -> Tensor:
         """The nearest of the three faces that the ray runs to."""
         half = 0.5 * self.lengths
         runs = directions.detach().abs() > 1e-12
@@ -65,7 +65,7 @@ class Ellipsoid:
 
     lengths: Tensor
 
-    def way(self, points: Tensor, directions: Tensor) -> Tensor:
+    def path_length(self, points: Tensor, directions: Tensor) -> Tensor:
         """The positive root of |(x + t u)/half|² = 1."""
         half = 0.5 * self.lengths
         p, u = points / half, directions / half
@@ -96,7 +96,7 @@ class Mesh:
 
     triangles: Tensor
 
-    def way(self, points: Tensor, directions: Tensor) -> Tensor:
+    def path_length(self, points: Tensor, directions: Tensor) -> Tensor:
         """The sum of the distances of all crossings, outward ones counted +, inward ones -."""
         a, b, c = self.triangles.unbind(1)
         total = torch.zeros(len(directions), len(points), dtype=points.dtype, device=points.device)

@@ -11,7 +11,7 @@ from nanobrag_torch.geometry.vectors import cross, dot
 
 
 def rotate_xyz(vectors: Tensor, angles: Tensor) -> Tensor:
-    """Vectors [..., 3] turned about lab x by angles[0], then y by angles[1], then z by angles[2] (rad)."""
+    """Vectors [..., 3] rotated about lab x by angles[0], then y by angles[1], then z by angles[2] (rad)."""
     x, y, z = vectors.unbind(-1)
     cos, sin = torch.cos(angles), torch.sin(angles)
     y, z = y * cos[0] - z * sin[0], y * sin[0] + z * cos[0]
@@ -21,7 +21,7 @@ def rotate_xyz(vectors: Tensor, angles: Tensor) -> Tensor:
 
 
 def rotate_about(vectors: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
-    """Vectors [..., 3] turned about `axis` [3], which is used as given, not normalised, by `angle` [...] (rad).
+    """Vectors [..., 3] rotated about `axis` [3], which is used as given, not normalised, by `angle` [...] (rad).
 
     n(n·w)(1 - cos φ) + w cos φ + (n×w) sin φ.
     """

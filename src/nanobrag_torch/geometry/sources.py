@@ -45,7 +45,7 @@ def kept_directions(horizontal: Divergence, vertical: Divergence, trim: bool) ->
 
 
 def source_position(beam: Tensor, polarization_axis: Tensor, horizontal: float, vertical: float) -> Tensor:
-    """Position [3] (m) of a source turned from the beam: rot(rot(-10 b, p, δv), v, δh), v = normalise(b×p)."""
+    """Position [3] (m) of a source rotated from the beam: rot(rot(-10 b, p, δv), v, δh), v = normalise(b×p)."""
     across = normalise(cross(beam, polarization_axis))
     raised = rotate_about(-SOURCE_DISTANCE * beam, polarization_axis, real(vertical))
     return rotate_about(raised, across, real(horizontal))

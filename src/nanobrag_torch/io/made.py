@@ -1,4 +1,4 @@
-"""How an image came about, as its file says it: command, versions, and the scene that draws it again."""
+"""How an image was made, as its file records it: command, versions, and the scene that reproduces it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g
 
 _LONGEST_HEADER = 4096
 _HEADER = re.compile(rb"P5\s(?:\s*#[^\n]*\n)*\s*(\d{1,9})\s+(\d{1,9})\s(?:\s*#[^\n]*\n)*\s*(\d{1,9})\s")
@@ -21,7 +21,7 @@ def write_pgm(
     """Write grey values [slow, fast]; the scale they were made with goes into a comment."""
     pixels_s, pixels_f = grey.shape
     with opening(path, field) as file:
-        file.write(f"P5\n{pixels_f} {pixels_s}\n# pixels scaled by {g(scale)}\n255\n".encode("ascii"))
+        file.write(f"P5\n{pixels_f} {pixels_s}\n# pixels scaled by {format_g(scale)}\n255\n".encode("ascii"))
         file.write(np.ascontiguousarray(grey, dtype=np.uint8).data)
 
 

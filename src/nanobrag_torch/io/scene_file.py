@@ -1,4 +1,4 @@
-"""Scenes in files: TOML of their own, or within the NeXus, miniCBF and JSON files that were drawn from them."""
+"""Scenes in files: TOML of their own, or within the NeXus, miniCBF and JSON files that were made from them."""
 
 from __future__ import annotations
 

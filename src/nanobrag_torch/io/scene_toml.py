@@ -7,7 +7,7 @@
     [[detector.panels]]
     origin_mm = [0.0, 0.0, 100.0]
 
-What is not written was not said. Names of files are relative to the folder of the scene. A table `[made]` says how
+What is not written was not specified. Names of files are relative to the folder of the scene. A table `[made]` says how
 the scene came about and has no effect. Tensors are written by value.
 """
 
@@ -239,7 +239,7 @@ def scene_text(
     """A configuration as TOML.
 
     Args:
-        config: what was said.
+        config: what was specified.
         folder: what names of files are written relative to; as they are, by default.
         made: `[made]`, how it came about.
         without: fields that are left out.

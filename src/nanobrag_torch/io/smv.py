@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g
 
 _MAGIC = b"{\nHEADER_BYT"
 _HEADER_BYTES = re.compile(rb"\{\nHEADER_BYTES=\s*(\d{1,9})")
@@ -58,29 +58,29 @@ class SmvHeader:
             ("TYPE", "unsigned_short"),
             ("SIZE1", str(self.pixels_f)),
             ("SIZE2", str(self.pixels_s)),
-            ("PIXEL_SIZE", g(self.pixel_size)),
-            ("DISTANCE", g(self.distance)),
-            ("WAVELENGTH", g(self.wavelength)),
-            ("BEAM_CENTER_X", g(self.beam_centre[0])),
-            ("BEAM_CENTER_Y", g(self.beam_centre[1])),
-            ("ADXV_CENTER_X", g(self.adxv_centre[0])),
-            ("ADXV_CENTER_Y", g(self.adxv_centre[1])),
-            ("MOSFLM_CENTER_X", g(self.mosflm_centre[0])),
-            ("MOSFLM_CENTER_Y", g(self.mosflm_centre[1])),
-            ("DENZO_X_BEAM", g(self.denzo_beam[0])),
-            ("DENZO_Y_BEAM", g(self.denzo_beam[1])),
-            ("DIALS_ORIGIN", ",".join(map(g, self.dials_origin))),
-            ("XDS_ORGX", g(self.xds_origin_pixels[0])),
-            ("XDS_ORGY", g(self.xds_origin_pixels[1])),
-            ("CLOSE_DISTANCE", g(self.close_distance)),
-            ("PHI", g(self.phi)),
-            ("OSC_START", g(self.phi)),
-            ("OSC_RANGE", g(self.osc_range)),
-            ("TWOTHETA", g(self.twotheta)),
+            ("PIXEL_SIZE", format_g(self.pixel_size)),
+            ("DISTANCE", format_g(self.distance)),
+            ("WAVELENGTH", format_g(self.wavelength)),
+            ("BEAM_CENTER_X", format_g(self.beam_centre[0])),
+            ("BEAM_CENTER_Y", format_g(self.beam_centre[1])),
+            ("ADXV_CENTER_X", format_g(self.adxv_centre[0])),
+            ("ADXV_CENTER_Y", format_g(self.adxv_centre[1])),
+            ("MOSFLM_CENTER_X", format_g(self.mosflm_centre[0])),
+            ("MOSFLM_CENTER_Y", format_g(self.mosflm_centre[1])),
+            ("DENZO_X_BEAM", format_g(self.denzo_beam[0])),
+            ("DENZO_Y_BEAM", format_g(self.denzo_beam[1])),
+            ("DIALS_ORIGIN", ",".join(map(format_g, self.dials_origin))),
+            ("XDS_ORGX", format_g(self.xds_origin_pixels[0])),
+            ("XDS_ORGY", format_g(self.xds_origin_pixels[1])),
+            ("CLOSE_DISTANCE", format_g(self.close_distance)),
+            ("PHI", format_g(self.phi)),
+            ("OSC_START", format_g(self.phi)),
+            ("OSC_RANGE", format_g(self.osc_range)),
+            ("TWOTHETA", format_g(self.twotheta)),
             ("DETECTOR_SN", "000"),
             ("BEAMLINE", "fake"),
         ]
-        return items if self.adc is None else [*items, ("ADC_OFFSET", g(self.adc))]
+        return items if self.adc is None else [*items, ("ADC_OFFSET", format_g(self.adc))]
 
     def text(self) -> str:
         """The whole header, padded: 512 characters, or 1024 where it does not fit (specs: deviations D12).
@@ -263,5 +263,5 @@ def _pixels(path: PathLike, text: str, key: str) -> int | None:
     if value is None:
         return None
     if value != int(value) or value < 0:
-        raise FileFormatError(path, f"header, {key}", f"{g(value)} is not a number of pixels")
+        raise FileFormatError(path, f"header, {key}", f"{format_g(value)} is not a number of pixels")
     return int(value)

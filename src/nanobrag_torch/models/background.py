@@ -23,7 +23,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Curve:
-    """Photons per pixel [K] against sin θ/λ [K] (1/Å), drawn as they are."""
+    """Photons per pixel [K] against sin θ/λ [K] (1/Å), used as they are."""
 
     stol: Tensor
     photons: Tensor
@@ -31,7 +31,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Background:
-    """What scatters beside the crystal; empty unless something was said.
+    """What scatters beside the crystal; empty unless something was specified.
 
     Args:
         elastic: amorphous materials and powders.

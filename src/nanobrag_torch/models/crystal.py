@@ -78,8 +78,8 @@ class Diffuse:
 class Other:
     """Another crystal in the beam, with its share [] of what all of them scatter.
 
-    It is the first crystal with its indices changed by `law` [3, 3] (h' = law · h; a twin), then turned about lab x, y,
-    z by `misset` [3] (rad); or a `crystal` of its own.
+    It is the first crystal with its indices changed by `law` [3, 3] (h' = law · h; a twin), then rotated about lab x,
+    y, z by `misset` [3] (rad); or a `crystal` of its own.
     """
 
     share: Tensor

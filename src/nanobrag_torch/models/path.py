@@ -1,4 +1,4 @@
-"""The settled way of the X-rays through sample and air."""
+"""The settled path of the X-rays through sample and air."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Path:
-    """What absorbs, and what is lit; empty unless something was said. `air` [] is in 1/m."""
+    """What absorbs, and what is lit; empty unless something was specified. `air` [] is in 1/m."""
 
     sample: Sample | None = None
     air: Tensor | None = None
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was said."""
+        """Whether nothing was specified."""
         return self.sample is None and self.air is None
 
     def replace(self, **changes: Any) -> Path:

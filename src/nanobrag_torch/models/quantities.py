@@ -140,7 +140,7 @@ def _detector_shift() -> Quantity:
 
 
 def _detector_turn() -> Quantity:
-    """All panels turned as one body about the middle of the first."""
+    """All panels rotated as one body about the middle of the first."""
 
     def put(experiment: Experiment, value: Tensor) -> Experiment:
         first = experiment.detector.panels[0]
@@ -204,7 +204,7 @@ def _middle(panel: Panel) -> Tensor:
 
 
 def _turned_panel(panel: Panel, angles: Tensor, centre: Tensor) -> Panel:
-    """A panel turned about lab x, y, z (rad) around a point."""
+    """A panel rotated about lab x, y, z (rad) around a point."""
     assert panel.origin is not None
     fast, slow, normal, origin = rotate_xyz(
         torch.stack([panel.fast, panel.slow, panel.normal, panel.origin - centre]), angles

@@ -49,7 +49,7 @@ def _put_clock_on_rendering(figures: dict[str, Any], repeat: int) -> None:
             plain(self).numpy()
             figures["render_s"].append(time.perf_counter() - again)
         figures["extra_s"] += ready - begun + time.perf_counter() - done
-        figures["device"] = str(self.way.device)
+        figures["device"] = str(self.options.device)
         figures["threads"] = torch.get_num_threads()
         return image
 

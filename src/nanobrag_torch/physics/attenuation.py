@@ -27,10 +27,11 @@ def sample_transmission(
     `incident` [3] of the beam and `directions` [P, 3] to the pixels, all in the frame of the body; `attenuation` []
     1/m.
     """
-    arriving = body.way(points, -incident[None])[0]
+    arriving = body.path_length(points, -incident[None])[0]
     lit = brightness * torch.exp(-attenuation * arriving)
     step = max(1, POINTS_AT_ONCE // max(len(points), 1))
-    parts = [(lit * torch.exp(-attenuation * body.way(points, some))).sum(-1) for some in torch.split(directions, step)]
+    pieces = torch.split(directions, step)
+    parts = [(lit * torch.exp(-attenuation * body.path_length(points, some))).sum(-1) for some in pieces]
     return torch.cat(parts) if parts else directions.new_zeros(0)
 
 

@@ -25,7 +25,7 @@ from nanobrag_torch.physics.accumulate import sub_pixel
 from nanobrag_torch.physics.amorphous import curve_values, material_sums
 from nanobrag_torch.physics.attenuation import air_transmission, beam_brightness, sample_transmission
 from nanobrag_torch.pipeline.plan import chunk_pixels
-from nanobrag_torch.pipeline.render import Values, Way, lattice_of, pixel_scene, render
+from nanobrag_torch.pipeline.render import RenderOptions, Values, lattice_of, pixel_scene, render
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
 Split = Iterator[tuple[Tensor, Experiment]]
@@ -42,25 +42,25 @@ class Part:
     experiment: Experiment
 
 
-def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> Values:
+def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions) -> Values:
     """Values of pixels [P] of one panel (`None`: all of them) of any scene; arguments and result as `render`."""
     if experiment.is_simple:
-        return render(experiment, panel_index, pixels, way)
-    values, angle = _bragg(experiment, panel_index, pixels, way)
+        return render(experiment, panel_index, pixels, options)
+    values, angle = _bragg(experiment, panel_index, pixels, options)
     if experiment.background.empty and experiment.path.air is None:
-        return Values(values.to(way.out_dtype), angle)
-    scene = pixel_scene(experiment, panel_index).to(way.device)
+        return Values(values.to(options.out_dtype), angle)
+    scene = pixel_scene(experiment, panel_index).to(options.device)
     panel = experiment.detector.panels[panel_index]
     count = panel.pixels_s * panel.pixels_f
-    listed = torch.arange(count, device=way.device) if pixels is None else pixels.to(way.device)
+    listed = torch.arange(count, device=options.device) if pixels is None else pixels.to(options.device)
     if experiment.background.scatters:
-        values = values + background_values(experiment, scene, listed, way)
+        values = values + background_values(experiment, scene, listed, options)
     if experiment.path.air is not None:
         distance = sub_pixel(replace(scene, oversample=1), listed, 0, (0, 0)).distance
-        values = values * air_transmission(distance, experiment.path.air.to(way.device))
+        values = values * air_transmission(distance, experiment.path.air.to(options.device))
     if experiment.background.measured is not None or experiment.background.curve is not None:
         values = values + _measured(experiment, scene, panel_index, listed, values)
-    return Values(values.to(way.out_dtype), angle)
+    return Values(values.to(options.out_dtype), angle)
 
 
 def parts(experiment: Experiment) -> Iterator[Part]:
@@ -158,9 +158,11 @@ def _colours(experiment: Experiment) -> Split:
         yield real(len(chosen) / beam.sources), experiment.replace(crystal=own, beam=some)
 
 
-def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> tuple[Tensor, Tensor | None]:
+def _bragg(
+    experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions
+) -> tuple[Tensor, Tensor | None]:
     """Diffraction [P] of all parts, attenuated, and the sum of the solid angles if asked for."""
-    inner = replace(way, out_dtype=torch.float64)
+    inner = replace(options, out_dtype=torch.float64)
     quiet = replace(inner, progress=None, solid_angle=False)
     total: Tensor | None = None
     angle: Tensor | None = None
@@ -177,7 +179,7 @@ def _bragg(experiment: Experiment, panel_index: int, pixels: Tensor | None, way:
             angle = found.solid_angle if total is None else angle
             values = found.values
             if step.path.sample is not None:
-                values = values * _transmission(step, panel_index, pixels, way)
+                values = values * _transmission(step, panel_index, pixels, options)
             total = values if total is None else _added(total, values)
     if total is None:
         raise ValueError("a scene without a crystal")
@@ -207,18 +209,18 @@ def _spindle_steps(experiment: Experiment) -> Split:
         yield real(1.0 / scan.steps), experiment.replace(scan=one)
 
 
-def _transmission(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> Tensor:
+def _transmission(experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions) -> Tensor:
     """What the sample's absorption and the beam's form leave of the photons to each pixel [P], for one spindle step.
 
     It is worked out on a grid that is `SMOOTH_ANGLE` wide seen from the sample, and cubic in between.
     """
     panel = experiment.detector.panels[panel_index]
-    scene = replace(pixel_scene(experiment, panel_index).to(way.device), oversample=1)
+    scene = replace(pixel_scene(experiment, panel_index).to(options.device), oversample=1)
     spacing = max(1, int(SMOOTH_ANGLE * float(scene.distance.detach().abs() / scene.pixel_size.detach())))
-    listed = torch.arange(panel.pixels_s * panel.pixels_f, device=way.device) if pixels is None else pixels
-    listed = listed.to(way.device)
+    listed = torch.arange(panel.pixels_s * panel.pixels_f, device=options.device) if pixels is None else pixels
+    listed = listed.to(options.device)
     if spacing == 1:
-        return _reaching(experiment, sub_pixel(scene, listed, 0, (0, 0)).directions, way)
+        return _reaching(experiment, sub_pixel(scene, listed, 0, (0, 0)).directions, options)
     columns, rows = (n // spacing + 5 for n in (panel.pixels_f, panel.pixels_s))
     step = spacing * scene.pixel_size
     coarse = replace(
@@ -228,8 +230,8 @@ def _transmission(experiment: Experiment, panel_index: int, pixels: Tensor | Non
         origin=scene.origin - 2.0 * step * (scene.fast + scene.slow),
         beam_centre=scene.beam_centre + 2.0 * step,
     )
-    nodes = torch.arange(columns * rows, device=way.device)
-    grid = _reaching(experiment, sub_pixel(coarse, nodes, 0, (0, 0)).directions, way).reshape(rows, columns)
+    nodes = torch.arange(columns * rows, device=options.device)
+    grid = _reaching(experiment, sub_pixel(coarse, nodes, 0, (0, 0)).directions, options).reshape(rows, columns)
     return torch.cat([_between(grid, some, panel.pixels_f, spacing) for some in torch.split(listed, 65536)])
 
 
@@ -248,7 +250,7 @@ def _between(grid: Tensor, pixels: Tensor, pixels_f: int, spacing: int) -> Tenso
     return total
 
 
-def _reaching(experiment: Experiment, directions: Tensor, way: Way) -> Tensor:
+def _reaching(experiment: Experiment, directions: Tensor, options: RenderOptions) -> Tensor:
     """What is left of the photons in directions [P, 3], for one spindle step."""
     sample, scan, beam = experiment.path.sample, experiment.scan, experiment.beam
     if sample is None:
@@ -261,18 +263,18 @@ def _reaching(experiment: Experiment, directions: Tensor, way: Way) -> Tensor:
         brightness = brightness * beam_brightness(points, across, sample.beam.form, sample.beam.widths)
     back = -scan.start
     incident = rotate_about(beam.direction, scan.axis, back)
-    turned = rotate_about(directions, scan.axis.to(way.device), back.to(way.device).expand(len(directions)))
-    points, brightness = sample.points.to(way.device), brightness.to(way.device)
-    return sample_transmission(sample.body, sample.attenuation, points, brightness, incident.to(way.device), turned)
+    turned = rotate_about(directions, scan.axis.to(options.device), back.to(options.device).expand(len(directions)))
+    points, brightness = sample.points.to(options.device), brightness.to(options.device)
+    return sample_transmission(sample.body, sample.attenuation, points, brightness, incident.to(options.device), turned)
 
 
-def background_values(experiment: Experiment, scene: PixelScene, pixels: Tensor, way: Way) -> Tensor:
+def background_values(experiment: Experiment, scene: PixelScene, pixels: Tensor, options: RenderOptions) -> Tensor:
     """Photons [P] of the materials in the beam, in chunks whose size changes no value."""
-    background = experiment.background.to(way.device)
+    background = experiment.background.to(options.device)
     area = real(0.0) if background.area is None else background.area
     scale = CLASSICAL_ELECTRON_RADIUS_SQUARED * experiment.beam.fluence * area.cpu()
     asks = torch.is_grad_enabled() and any(t.requires_grad for t in (*scene.tensors(), *background.tensors()))
-    size = chunk_pixels(way.budget, scene.layers * scene.oversample**2 * len(scene.incident), asks)
+    size = chunk_pixels(options.budget, scene.layers * scene.oversample**2 * len(scene.incident), asks)
     found = []
     for some in torch.split(pixels, size):
 
@@ -280,8 +282,8 @@ def background_values(experiment: Experiment, scene: PixelScene, pixels: Tensor,
             return material_sums(scene, some, background.elastic, background.compton)
 
         found.append(checkpoint(sums, use_reentrant=False) if asks and not forward_mode.active() else sums())
-    total: Tensor = torch.cat(found) if found else torch.zeros(0, dtype=torch.float64, device=way.device)
-    return scale.to(way.device) * total
+    total: Tensor = torch.cat(found) if found else torch.zeros(0, dtype=torch.float64, device=options.device)
+    return scale.to(options.device) * total
 
 
 def _measured(experiment: Experiment, scene: PixelScene, panel_index: int, pixels: Tensor, like: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.compose import render_scene
 from nanobrag_torch.pipeline.plan import BYTES_PER_PIXEL
-from nanobrag_torch.pipeline.render import Way, limited, pixel_factors, pixel_scene, plain_sums, scaled
+from nanobrag_torch.pipeline.render import RenderOptions, limited, pixel_factors, pixel_scene, plain_sums, scaled
 
 DOUBLE = torch.float64
 
@@ -72,7 +72,7 @@ def placing(experiment: Experiment, names: Sequence[str]) -> Callable[[Tensor], 
 
 
 def panel_jacobian(
-    experiment: Experiment, names: Sequence[str], panel_index: int, pixels: Tensor | range, way: Way
+    experiment: Experiment, names: Sequence[str], panel_index: int, pixels: Tensor | range, options: RenderOptions
 ) -> tuple[Tensor, Tensor]:
     """Values [P] of pixels of one panel in photons, and their derivatives [P, K] by settled values; float64.
 
@@ -81,20 +81,20 @@ def panel_jacobian(
     """
     place, numbers = placing(experiment, names), settled_numbers(experiment, names)
     if not experiment.is_simple:
-        return _composed_jacobian(place, numbers, panel_index, pixels, way)
-    scene = limited(pixel_scene(experiment, panel_index), experiment, way).to(way.device)
-    if why_not(scene, backend=way.backend) is not None:
+        return _composed_jacobian(place, numbers, panel_index, pixels, options)
+    scene = limited(pixel_scene(experiment, panel_index), experiment, options).to(options.device)
+    if why_not(scene, backend=options.backend) is not None:
         listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
-        return _plain_jacobian(place, numbers, panel_index, listed, way)
+        return _plain_jacobian(place, numbers, panel_index, listed, options)
     factors, slopes = _factors(place, numbers)
-    factors, slopes = factors.to(way.device), slopes.to(way.device)
+    factors, slopes = factors.to(options.device), slopes.to(options.device)
     packed = pack_scene(scene, DOUBLE)
 
     def tensors(values: Tensor) -> tuple[Tensor, ...]:
         return pack_scene(replace(pixel_scene(place(values), panel_index), limit=scene.limit), DOUBLE).tensors
 
-    tangents = [t.movedim(-1, 0).to(way.device).contiguous() for t in columns(tensors, numbers)]
-    found = pixel_sum_jvp(scene, pixels, tangents, backend=way.backend, packed=packed)
+    tangents = [t.movedim(-1, 0).to(options.device).contiguous() for t in columns(tensors, numbers)]
+    found = pixel_sum_jvp(scene, pixels, tangents, backend=options.backend, packed=packed)
     values, derivatives = factors[0] * found.total, factors[0] * found.by_total
     derivatives.addr_(found.total, slopes[0])
     if found.background is not None and found.by_background is not None:
@@ -113,15 +113,19 @@ def _factors(place: Callable[[Tensor], Experiment], numbers: Tensor) -> tuple[Te
 
 
 def _composed_jacobian(
-    place: Callable[[Tensor], Experiment], numbers: Tensor, panel_index: int, pixels: Tensor | range, way: Way
+    place: Callable[[Tensor], Experiment],
+    numbers: Tensor,
+    panel_index: int,
+    pixels: Tensor | range,
+    options: RenderOptions,
 ) -> tuple[Tensor, Tensor]:
     """Of a scene of several parts: the whole sum in forward mode, a chunk of pixels at a time."""
 
     def values(given: Tensor, chunk: Tensor) -> Tensor:
-        return render_scene(place(given), panel_index, chunk, replace(way, dtype=DOUBLE, progress=None)).values
+        return render_scene(place(given), panel_index, chunk, replace(options, dtype=DOUBLE, progress=None)).values
 
     listed = torch.arange(pixels.start, pixels.stop) if isinstance(pixels, range) else pixels
-    size = max(1, way.budget // (BYTES_PER_PIXEL * (len(numbers) + 1)))
+    size = max(1, options.budget // (BYTES_PER_PIXEL * (len(numbers) + 1)))
     chunks = [listed[start : start + size] for start in range(0, max(len(listed), 1), size)]
     with torch.no_grad():
         found = [(values(numbers, chunk), columns(values, numbers, chunk)) for chunk in chunks]
@@ -129,15 +133,15 @@ def _composed_jacobian(
 
 
 def _plain_jacobian(
-    place: Callable[[Tensor], Experiment], numbers: Tensor, panel_index: int, pixels: Tensor, way: Way
+    place: Callable[[Tensor], Experiment], numbers: Tensor, panel_index: int, pixels: Tensor, options: RenderOptions
 ) -> tuple[Tensor, Tensor]:
     def values(given: Tensor, chunk: Tensor) -> Tensor:
         experiment = place(given)
         scene = pixel_scene(experiment, panel_index)
-        sums = plain_sums(scene, chunk, replace(way, dtype=DOUBLE, progress=None))
+        sums = plain_sums(scene, chunk, replace(options, dtype=DOUBLE, progress=None))
         return scaled(experiment, sums.total, sums.background)
 
-    size = max(1, way.budget // (BYTES_PER_PIXEL * (len(numbers) + 1)))
+    size = max(1, options.budget // (BYTES_PER_PIXEL * (len(numbers) + 1)))
     chunks = [pixels[start : start + size] for start in range(0, max(len(pixels), 1), size)]
     with torch.no_grad():
         found = [(values(numbers, chunk), columns(values, numbers, chunk)) for chunk in chunks]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,8 +45,8 @@ TILE_ROWS = 8
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a render is done.
+class RenderOptions:
+    """How a render is done: device, precision, backend, memory.
 
     Args:
         device: where.
@@ -204,35 +205,35 @@ def scaled(experiment: Experiment, total: Tensor, background: Tensor | None) -> 
     return scale * (total + intensity * background)
 
 
-def limited(scene: PixelScene, experiment: Experiment, way: Way) -> PixelScene:
-    """The scene with what a pixel's total may lose, from the way's tolerance.
+def limited(scene: PixelScene, experiment: Experiment, options: RenderOptions) -> PixelScene:
+    """The scene with what a pixel's total may lose, from the tolerance of the options.
 
     Raises:
         BackendUnavailable: there is a tolerance, and the kernel that keeps to it cannot serve.
     """
-    if not way.tolerance > 0.0:
+    if not options.tolerance > 0.0:
         return scene
     scale = abs(float(common_scale(experiment).detach()))
-    scene = replace(scene, limit=way.tolerance / scale if scale > 0.0 else 0.0)
-    reason = why_not(scene.to(way.device), dtype=way.dtype, backend=way.backend)
+    scene = replace(scene, limit=options.tolerance / scale if scale > 0.0 else 0.0)
+    reason = why_not(scene.to(options.device), dtype=options.dtype, backend=options.backend)
     if reason is not None:
         raise BackendUnavailable("tolerance", reason)
     return scene
 
 
-def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
+def plain_sums(scene: PixelScene, pixels: Tensor, options: RenderOptions) -> PixelSum:
     """Sums of pixels [P] by the plain definition, in chunks whose size changes no value.
 
     Raises:
         MemoryBudgetError: not even one pixel fits into memory.
     """
-    size = chunk_pixels(way.budget, scene.terms, scene.keeps_graph)
+    size = chunk_pixels(options.budget, scene.terms, scene.keeps_graph)
     parts: list[PixelSum] = []
     done = 0
     while done < len(pixels) or not parts:
         chunk = pixels[done : done + size]
         try:
-            parts.append(_chunk_sums(scene, chunk, way))
+            parts.append(_chunk_sums(scene, chunk, options))
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -243,8 +244,8 @@ def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
             size = max(1, size // 4)
             continue
         done += len(chunk)
-        if way.progress is not None:
-            way.progress(len(chunk))
+        if options.progress is not None:
+            options.progress(len(chunk))
     backgrounds = [part.background for part in parts if part.background is not None]
     return PixelSum(
         torch.cat([part.total for part in parts]),
@@ -253,11 +254,11 @@ def plain_sums(scene: PixelScene, pixels: Tensor, way: Way) -> PixelSum:
     )
 
 
-def _chunk_sums(scene: PixelScene, chunk: Tensor, way: Way) -> PixelSum:
+def _chunk_sums(scene: PixelScene, chunk: Tensor, options: RenderOptions) -> PixelSum:
     """One chunk; with a gradient asked for, its graph is not held but made again in the backward pass."""
 
     def sums() -> tuple[Tensor | None, ...]:
-        return tuple(accumulate(scene, chunk, lambda S: orientation_sum(scene, S, way)))
+        return tuple(accumulate(scene, chunk, lambda S: orientation_sum(scene, S, options)))
 
     found = checkpoint(sums, use_reentrant=False) if scene.keeps_graph else sums()
     return PixelSum(*found)
@@ -267,7 +268,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def orientation_sum(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
+def orientation_sum(scene: PixelScene, S: Tensor, options: RenderOptions) -> Tensor:
     """Sum over the orientations of a scene of F²L² [P] at scattering vectors S [P, 3]."""
     return lattice_sum(
         S,
@@ -279,8 +280,8 @@ def orientation_sum(scene: PixelScene, S: Tensor, way: Way) -> Tensor:
         fudge=scene.fudge,
         interpolation=scene.interpolate,
         radius=scene.radius,
-        backend=way.backend,
-        dtype=way.dtype,
+        backend=options.backend,
+        dtype=options.dtype,
     )
 
 
@@ -291,47 +292,56 @@ class Values(NamedTuple):
     solid_angle: Tensor | None
 
 
-def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, way: Way) -> Values:
-    """Values of pixels [P] of one panel (`None`: all of them), by the best way that can serve.
+def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions) -> Values:
+    """Values of pixels [P] of one panel (`None`: all of them), by the best backend that can serve.
 
-    The fused kernel serves where it can; elsewhere the plain definition does, with the lattice sum of `way.backend`.
+    The fused kernel serves where it can; elsewhere the plain definition does, with the lattice
+    sum of `options.backend`.
     """
     panel = experiment.detector.panels[panel_index]
-    scene = limited(pixel_scene(experiment, panel_index), experiment, way).to(way.device)
-    chosen = range(panel.pixels_s * panel.pixels_f) if pixels is None else pixels.to(way.device)
-    if why_not(scene, dtype=way.dtype, backend=way.backend) is None:
-        return _fused(experiment, scene, chosen, way)
-    listed = torch.arange(len(chosen), device=way.device) if isinstance(chosen, range) else chosen
-    sums = plain_sums(scene, listed, way)
-    values = scaled(experiment, sums.total, sums.background).to(way.out_dtype)
-    return Values(values, sums.solid_angle.detach().sum() if way.solid_angle else None)
+    scene = limited(pixel_scene(experiment, panel_index), experiment, options).to(options.device)
+    chosen = range(panel.pixels_s * panel.pixels_f) if pixels is None else pixels.to(options.device)
+    if why_not(scene, dtype=options.dtype, backend=options.backend) is None:
+        return _fused(experiment, scene, chosen, options)
+    listed = torch.arange(len(chosen), device=options.device) if isinstance(chosen, range) else chosen
+    sums = plain_sums(scene, listed, options)
+    values = scaled(experiment, sums.total, sums.background).to(options.out_dtype)
+    return Values(values, sums.solid_angle.detach().sum() if options.solid_angle else None)
 
 
-def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, way: Way) -> Values:
+def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, options: RenderOptions) -> Values:
     """Values by the fused kernel; where nothing else is added it scales and rounds by itself, in one pass."""
     differentiated = experiment.beam.fluence.requires_grad or forward_mode.active()
     direct = scene.background == "none" and not differentiated
     scale = float(common_scale(experiment)) if direct else 1.0
-    parts, angles = [], torch.zeros((), dtype=torch.float64, device=way.device)
+    parts, angles = [], torch.zeros((), dtype=torch.float64, device=options.device)
     step = max(len(pixels), 1)
-    if way.progress is not None or way.solid_angle:  # whole tiles (csrc/tiles.h), so that nothing depends on it
+    if options.progress is not None or options.solid_angle:  # whole tiles (csrc/tiles.h), so that nothing depends on it
         step = max(1, REPORTED_PIXELS // (TILE_ROWS * scene.pixels_f)) * TILE_ROWS * scene.pixels_f
-    packed = pack_scene(scene, way.dtype)
+    packed = pack_scene(scene, options.dtype)
     for start in range(0, max(len(pixels), 1), step):
         found = pixel_sum(
             scene,
             pixels[start : start + step],
-            dtype=way.dtype,
-            backend=way.backend,
-            want_solid_angle=way.solid_angle,
-            out_dtype=way.out_dtype if direct else torch.float64,
+            dtype=options.dtype,
+            backend=options.backend,
+            want_solid_angle=options.solid_angle,
+            out_dtype=options.out_dtype if direct else torch.float64,
             scale=scale,
             packed=packed,
         )
-        values = found.total if direct else scaled(experiment, found.total, found.background).to(way.out_dtype)
+        values = found.total if direct else scaled(experiment, found.total, found.background).to(options.out_dtype)
         parts.append(values)
         if found.solid_angle is not None:
             angles = angles + found.solid_angle.detach().sum()
-        if way.progress is not None:
-            way.progress(len(values))
-    return Values(parts[0] if len(parts) == 1 else torch.cat(parts), angles if way.solid_angle else None)
+        if options.progress is not None:
+            options.progress(len(values))
+    return Values(parts[0] if len(parts) == 1 else torch.cat(parts), angles if options.solid_angle else None)
+
+
+def __getattr__(name: str) -> Any:
+    """`Way`, the old name of `RenderOptions`, for two minor releases."""
+    if name == "Way":
+        warnings.warn("Way is now RenderOptions", DeprecationWarning, stacklevel=2)
+        return RenderOptions
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

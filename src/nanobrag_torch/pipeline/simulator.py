@@ -1,4 +1,4 @@
-"""`Simulator`: an experiment and a way to compute become an image."""
+"""`Simulator`: an experiment and the options of a render become an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nanobrag_torch.pipeline.compose import render_scene
 from nanobrag_torch.pipeline.image import Image
 from nanobrag_torch.pipeline.jacobian import check_names, panel_jacobian
 from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET
-from nanobrag_torch.pipeline.render import Way
+from nanobrag_torch.pipeline.render import RenderOptions
 from nanobrag_torch.pipeline.table_range import first_outside
 from nanobrag_torch.pipeline.variants import check_variants, panel_variants
 
@@ -64,8 +64,14 @@ class Simulator:
         self.experiment = experiment
         if not 0.0 <= tolerance < float("inf"):
             raise InputError("tolerance", f"{tolerance} photons", "give 0 or a positive number of photons")
-        self.way = Way(_device(device), _dtype(dtype), backend, memory, tolerance=tolerance)
-        self._looked = False
+        self.options = RenderOptions(_device(device), _dtype(dtype), backend, memory, tolerance=tolerance)
+        self._table_checked = False
+
+    @property
+    def way(self) -> RenderOptions:
+        """The old name of `options`, for two minor releases."""
+        warnings.warn("Simulator.way is now Simulator.options", DeprecationWarning, stacklevel=2)
+        return self.options
 
     def run(
         self,
@@ -93,14 +99,14 @@ class Simulator:
             TableRangeWarning: amplitudes are interpolated, and a sample of the first run lies outside the table.
         """
         experiment = self.experiment
-        way = replace(self.way, progress=progress, solid_angle=solid_angle, out_dtype=out_dtype)
+        options = replace(self.options, progress=progress, solid_angle=solid_angle, out_dtype=out_dtype)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
-        if not self._looked:
-            self._looked = True
+        if not self._table_checked:
+            self._table_checked = True
             outside = first_outside(experiment, lists)
             if outside is not None:
                 warnings.warn(TableRangeWarning(outside.lines), stacklevel=2)
-        found = [render_scene(experiment, index, chosen, way) for index, chosen in enumerate(lists)]
+        found = [render_scene(experiment, index, chosen, options) for index, chosen in enumerate(lists)]
         angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
         values = tuple(panel.values for panel in found)
         return Image(experiment, values, tuple(lists), tuple(angles) if solid_angle else None)
@@ -127,7 +133,7 @@ class Simulator:
         for index, chosen in enumerate(lists):
             panel = experiment.detector.panels[index]
             listed = range(panel.pixels_s * panel.pixels_f) if chosen is None else chosen
-            found.append(panel_jacobian(experiment, names, index, listed, self.way))
+            found.append(panel_jacobian(experiment, names, index, listed, self.options))
         values, derivatives = torch.cat([v for v, _ in found]), torch.cat([j for _, j in found])
         if pixels is None or pixels.shape[1] == 2 or len(lists) == 1:
             return values, derivatives
@@ -150,11 +156,11 @@ class Simulator:
         """
         experiment = self.experiment
         count = check_variants(experiment, variants)
-        way = replace(self.way, out_dtype=out_dtype)
+        options = replace(self.options, out_dtype=out_dtype)
         images = []
         for index, chosen in enumerate(pixel_lists(experiment)):
             panel = experiment.detector.panels[index]
-            values = panel_variants(experiment, variants, index, chosen, way)
+            values = panel_variants(experiment, variants, index, chosen, options)
             if chosen is not None:
                 blank = values.new_zeros(count, panel.pixels_s * panel.pixels_f)
                 values = blank.index_copy(1, chosen.to(values.device), values)

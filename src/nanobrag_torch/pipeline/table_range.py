@@ -14,7 +14,7 @@ from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.physics.accumulate import sub_pixel, sub_pixels, term
 from nanobrag_torch.pipeline.render import pixel_scene
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g
 
 RUN_PIXELS = 64
 """Neighbouring pixels that are judged together."""
@@ -35,7 +35,7 @@ class Outside(NamedTuple):
     def lines(self) -> tuple[str, str]:
         """The two lines of the C program."""
         nearest = ",".join(str(math.ceil(x - 0.5)) for x in self)
-        text = f"out of range for three point interpolation: h,k,l,h0,k0,l0: {','.join(map(g, self))},{nearest} "
+        text = f"out of range for three point interpolation: h,k,l,h0,k0,l0: {','.join(map(format_g, self))},{nearest} "
         return f"WARNING: {text}", "WARNING: further warnings will not be printed!"
 
 

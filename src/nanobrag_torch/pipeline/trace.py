@@ -25,7 +25,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.numerics import sincg
 from nanobrag_torch.physics.accumulate import Cached, SubPixel, Term, accumulate, sub_pixels, term, term_factor
 from nanobrag_torch.physics.background import background_intensity
-from nanobrag_torch.pipeline.render import Way, orientation_sum, pixel_scene, scaled
+from nanobrag_torch.pipeline.render import RenderOptions, orientation_sum, pixel_scene, scaled
 from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED, METRES_PER_ANGSTROM, degrees_from_radians
 
 RUNNING = ("I_orientations", "term_factor", "I_running")
@@ -35,7 +35,7 @@ OWN = frozenset(
     | {"F_cell_mean", "F_cell_bounds"}
 )
 """Names that the C reference does not print."""
-PLAIN = Way(backend="reference")
+PLAIN = RenderOptions(backend="reference")
 
 
 class Tap(NamedTuple):
@@ -109,7 +109,7 @@ def tap(place: str, name: str, value: Tensor | float, spec: str) -> Tap:
     return Tap(place, name, tuple(float(v) + 0.0 for v in values), spec)
 
 
-def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, way: Way) -> Iterator[Tap]:
+def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, options: RenderOptions) -> Iterator[Tap]:
     yield from _setup(experiment, panel)
     scene = pixel_scene(experiment, panel)
     sources = [q for q in range(experiment.beam.sources) if every_term or q in (0, 2)]
@@ -123,7 +123,7 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, w
         for source in range(experiment.beam.sources):
             now = term(scene, at, source)
             cached = cached.polarized(now)
-            factor, orientations = term_factor(scene, at, now), orientation_sum(scene, now.S, way)
+            factor, orientations = term_factor(scene, at, now), orientation_sum(scene, now.S, options)
             before = before + factor * orientations
             running.append((orientations, factor, before))
             walk.append((at, now))
@@ -133,7 +133,7 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, w
             continue
         index = f"{at.layer},{at.slow},{at.fast},{now.source}"
         yield from _term(scene, at, now, cached, f"term[{index}]")
-        yield from _orientation(scene, now, 0, f"term[{index}]", way.dtype)
+        yield from _orientation(scene, now, 0, f"term[{index}]", options.dtype)
         for name, value in zip(RUNNING, sums, strict=True):
             yield tap(f"term[{index}]", name, value, "intensity 5, 6")
         for t, angle in enumerate(phi):
@@ -141,12 +141,12 @@ def _taps(experiment: Experiment, panel: int, pixel: Tensor, every_term: bool, w
                 place = f"step[{index},{t},{m}]"
                 yield tap(place, "phi_tic", float(t), "crystal 9")
                 yield tap(place, "phi_deg", degrees_from_radians(angle), "crystal 9")
-                taps = list(_orientation(scene, now, t * domains + m, place, way.dtype))
+                taps = list(_orientation(scene, now, t * domains + m, place, options.dtype))
                 k = next(one for one in taps if one.name == "hkl_frac").values[1]
                 yield Tap(place, "k_frac", (k,), "intensity 3")
                 yield from taps
-    yield from _amplitudes(scene, [now for _, now in walk], way.dtype)
-    yield from _pixel(experiment, scene, pixel, (cached, before, *walk[-1]), way)
+    yield from _amplitudes(scene, [now for _, now in walk], options.dtype)
+    yield from _pixel(experiment, scene, pixel, (cached, before, *walk[-1]), options)
 
 
 def _amplitudes(scene: PixelScene, terms: list[Term], dtype: torch.dtype) -> Iterator[Tap]:
@@ -272,10 +272,14 @@ def _orientation(scene: PixelScene, now: Term, orientation: int, place: str, dty
 
 
 def _pixel(
-    experiment: Experiment, scene: PixelScene, pixel: Tensor, walked: tuple[Cached, Tensor, SubPixel, Term], way: Way
+    experiment: Experiment,
+    scene: PixelScene,
+    pixel: Tensor,
+    walked: tuple[Cached, Tensor, SubPixel, Term],
+    options: RenderOptions,
 ) -> Iterator[Tap]:
     cached, terms, at, now = walked
-    sums = accumulate(scene, pixel, lambda S: orientation_sum(scene, S, way))
+    sums = accumulate(scene, pixel, lambda S: orientation_sum(scene, S, options))
     value = scaled(experiment, sums.total, sums.background)
     water, fluence = experiment.crystal.water, experiment.beam.fluence
     background = cached.applied(scene, background_intensity(water, fluence).expand(1), per_term=True)

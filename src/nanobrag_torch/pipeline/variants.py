@@ -16,7 +16,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.compose import render_scene
 from nanobrag_torch.pipeline.jacobian import check_names
-from nanobrag_torch.pipeline.render import Way, limited, pixel_factors, pixel_scene
+from nanobrag_torch.pipeline.render import RenderOptions, limited, pixel_factors, pixel_scene
 
 DOUBLE = torch.float64
 
@@ -47,52 +47,56 @@ def variant(experiment: Experiment, values: Mapping[str, Tensor]) -> Experiment:
 
 
 def panel_variants(
-    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, pixels: Tensor | None, way: Way
+    experiment: Experiment,
+    variants: Mapping[str, Tensor],
+    panel_index: int,
+    pixels: Tensor | None,
+    options: RenderOptions,
 ) -> Tensor:
-    """Values [B, P] in photons of pixels (`None`: all) of one panel for every variant, of the way's `out_dtype`.
+    """Values [B, P] in photons of pixels (`None`: all) of one panel for every variant, in the options' `out_dtype`.
 
     Where one call of the kernel cannot serve, one variant is rendered after another.
     """
     count = len(next(iter(variants.values())))
-    scene = limited(pixel_scene(experiment, panel_index), experiment, way).to(way.device)
-    if not experiment.is_simple or why_not(scene, dtype=way.dtype, backend=way.backend) is not None:
+    scene = limited(pixel_scene(experiment, panel_index), experiment, options).to(options.device)
+    if not experiment.is_simple or why_not(scene, dtype=options.dtype, backend=options.backend) is not None:
         members = ({name: values[number] for name, values in variants.items()} for number in range(count))
-        images = [render_scene(variant(experiment, member), panel_index, pixels, way).values for member in members]
+        images = [render_scene(variant(experiment, member), panel_index, pixels, options).values for member in members]
         return torch.stack(images)
     panel = experiment.detector.panels[panel_index]
     span = [0, panel.pixels_s * panel.pixels_f] if pixels is None else [0, len(pixels)]
-    packed, factors = _settled_together(experiment, variants, panel_index, way)
-    packed = packed.to(way.device)
-    factors = factors.to(way.device)
-    pixels = None if pixels is None else pixels.to(way.device)
+    packed, factors = _settled_together(experiment, variants, panel_index, options)
+    packed = packed.to(options.device)
+    factors = factors.to(options.device)
+    pixels = None if pixels is None else pixels.to(options.device)
     has_background = packed.has_background
     direct = not has_background and not factors.requires_grad
     scales = factors[:, 0].contiguous() if direct else factors.new_ones(count)
-    single = direct and way.out_dtype == torch.float32
+    single = direct and options.out_dtype == torch.float32
     total, background = op.pixel_sum_many(*packed.tensors, pixels, span, packed.config, scales, single, has_background)
     if direct:
         values: Tensor = total
-        return values.to(way.out_dtype)
+        return values.to(options.out_dtype)
     values = factors[:, :1] * total
     if has_background:
         values = values + factors[:, 1:] * background
-    return values.to(way.out_dtype)
+    return values.to(options.out_dtype)
 
 
 def _settled_together(
-    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, way: Way
+    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, options: RenderOptions
 ) -> tuple[PackedScene, Tensor]:
     """The packed scene with a first axis of B, or of 1 where nothing varies; factors [B, 2] of total and background."""
     limit = 0.0
-    if way.tolerance > 0.0:  # the same for all: that of the brightest
+    if options.tolerance > 0.0:  # the same for all: that of the brightest
         scales = torch.vmap(lambda values: pixel_factors(variant(experiment, values))[0])(dict(variants))
-        limit = way.tolerance / float(scales.detach().abs().max())
+        limit = options.tolerance / float(scales.detach().abs().max())
     shared: dict[int, Tensor] = {}
     facts: list[PackedScene] = []
 
     def settle(values: dict[str, Tensor]) -> tuple[dict[int, Tensor], Tensor]:
         changed = variant(experiment, values)
-        packed = pack_scene(replace(pixel_scene(changed, panel_index), limit=limit), way.dtype)
+        packed = pack_scene(replace(pixel_scene(changed, panel_index), limit=limit), options.dtype)
         facts.append(packed)
         varied = {i: t for i, t in enumerate(packed.tensors) if torch._C._functorch.is_batchedtensor(t)}
         shared.update({i: t for i, t in enumerate(packed.tensors) if i not in varied})

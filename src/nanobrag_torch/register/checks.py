@@ -57,7 +57,7 @@ def as_real(field: str, said: Any) -> Tensor:
 
 
 def weights(field: str, said: Any, like: Tensor) -> Tensor:
-    """Weights [H, W] of an image's pixels: ones where nothing was said.
+    """Weights [H, W] of an image's pixels: ones where nothing was given.
 
     Raises:
         InputError: another shape, not finite, negative, or nothing kept.

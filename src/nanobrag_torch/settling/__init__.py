@@ -1,4 +1,4 @@
-"""From what was said to what is rendered: every default, precedence, auto-selection and unit (`settle`)."""
+"""From what the user specified to what is rendered: every default, precedence, auto-selection and unit (`settle`)."""
 
 from __future__ import annotations
 

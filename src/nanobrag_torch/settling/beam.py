@@ -56,7 +56,7 @@ class _Sources:
 
 
 def settled_wavelength(said: BeamConfig, inputs: Inputs) -> Tensor:
-    """The central wavelength [] in Å: as said, or the mean of the photons of a spectrum."""
+    """The central wavelength [] in Å: as given, or the mean of the photons of a spectrum."""
     return tensor(said.wavelength_A, DEFAULT_WAVELENGTH_A if inputs.spectrum is None else inputs.spectrum.mean)
 
 

@@ -1,4 +1,4 @@
-"""Colour: structure factors at every wavelength, and channels of a spectrum that are drawn as one."""
+"""Colour: structure factors at every wavelength, and channels of a spectrum that are merged."""
 
 from __future__ import annotations
 

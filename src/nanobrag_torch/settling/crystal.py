@@ -160,7 +160,7 @@ def _cell_notes(cell: Tensor | None, reciprocal: Tensor | None, lattice: Lattice
             text = f"lengths and volume are taken from the cell, angles from the matrix: {angles}, not {wanted}"
             notes.append(Note("cell", text, True, "D56"))
         elif not exact:
-            text = f"the cell is drawn with angles {angles} instead of {wanted}"
+            text = f"the cell has angles {angles} instead of {wanted}"
             advice = "use an orientation matrix or -physics exact to avoid it"
             notes.append(Note("defect", f"{text}; {advice}", True, "D26"))
     return notes

@@ -23,7 +23,7 @@ from nanobrag_torch.settling.colour import coloured_factors
 from nanobrag_torch.settling.crystal import wants_interpolation
 from nanobrag_torch.settling.model_amplitudes import model_structure_factors
 from nanobrag_torch.settling.values import number
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g
 from nanobrag_torch.units import degrees_from_radians
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LIKE_LENGTHS, LIKE_ANGLES_DEG = 0.02, 2.0
 
 
 class Seen(NamedTuple):
-    """The resolution (Å) beyond which nothing is drawn, 0 = none, and whether the physics is exact."""
+    """The resolution (Å) beyond which there is no intensity, 0 = none, and whether the physics is exact."""
 
     dmin: float
     exact: bool
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class FromFiles:
-    """The crystal as said, completed by what its files say; what was noticed; the file's cell if another was given.
+    """The crystal as specified, completed from its files; what was noticed; the file's cell if another was given.
 
     `colours` are the parts of a model's amplitudes at the wavelengths of all sources, if they were asked for.
     """
@@ -67,7 +67,7 @@ def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Be
         inputs: the files.
         detector: the settled detector.
         beam: the settled beam, whose wavelength gives f' and f''.
-        seen: what else decides which reflections are drawn.
+        seen: what else decides which reflections are needed.
 
     Raises:
         InputError: the resolution is too fine for the cell.
@@ -89,7 +89,7 @@ def from_files(said: CrystalConfig, inputs: Inputs, detector: Detector, beam: Be
         if said.model_energies:
             default_F = real(0.0 if said.default_F is None else said.default_F)
             colours = coloured_factors(sums, default_F, beam.wavelength * beam.wavelength_ratios)
-        text = f"computing Fs of {inputs.model.path} to {g(d_min)} A at {g(beam.wavelength)} A"
+        text = f"computing Fs of {inputs.model.path} to {format_g(d_min)} A at {format_g(beam.wavelength)} A"
         notes += [_source_note(f"{text}, with solvent" if said.model_solvent else text, inputs.model.space_group, cell)]
         if not inputs.model.ended:
             notes += [Note("model", f"{inputs.model.path} has no END record: it may be truncated", True)]
@@ -123,7 +123,7 @@ def cell_notes(cell: Cell | None, lattice: Lattice) -> list[Note]:
     alike = all(abs(a - b) <= LIKE_LENGTHS * b for a, b in zip(lengths, cell[:3], strict=True))
     if alike and all(abs(a - b) <= LIKE_ANGLES_DEG for a, b in zip(angles, cell[3:], strict=True)):
         return []
-    text = f"the cell that is drawn, {_gs((*lengths, *angles))}, is not that of the structure factors, {_gs(cell)}"
+    text = f"the cell in use, {_gs((*lengths, *angles))}, is not that of the structure factors, {_gs(cell)}"
     return [Note("cell", text, True)]
 
 
@@ -167,8 +167,8 @@ def _source_note(text: str, space_group: str, cell: Cell) -> Note:
 def _coverage_notes(name: str, d_min: float, seen: float, advice: str) -> list[Note]:
     if d_min <= seen * (1.0 + 1e-6):
         return []
-    text = f"the structure factors of {name} end at {g(d_min)} A, the detector sees to {g(seen)} A"
-    return [Note("coverage", f"{text}: beyond them default_F is drawn{advice}", True)]
+    text = f"the structure factors of {name} end at {format_g(d_min)} A, the detector sees to {format_g(seen)} A"
+    return [Note("coverage", f"{text}; default_F is used beyond them{advice}", True)]
 
 
 def _dump_notes(said: CrystalConfig) -> list[Note]:
@@ -179,4 +179,4 @@ def _dump_notes(said: CrystalConfig) -> list[Note]:
 
 
 def _gs(values: Cell | tuple[float, ...]) -> str:
-    return " ".join(map(g, values))
+    return " ".join(map(format_g, values))

@@ -1,4 +1,4 @@
-"""Mosaic domains, block sizes and further lattices: from what was said to the parts of the settled crystal."""
+"""Mosaic domains, block sizes and further lattices: from the configuration to the parts of the settled crystal."""
 
 from __future__ import annotations
 

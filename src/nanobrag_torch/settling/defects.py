@@ -61,8 +61,8 @@ def _curvature(experiment: Experiment) -> str | None:
         true = sphere_positions(f, s, _frame(panel, beam, True), beam)[0]
         angles = _angles(_positions(experiment, panel, f, s), true)
         largest = max(largest, degrees_from_radians(float(angles.max())))
-    text = f"corners of the curved detector are drawn up to {largest:.3g} degrees from their place"
-    return f"{text} (pixels are turned about the wrong axes); use -physics exact to avoid it"
+    text = f"corners of the curved detector are up to {largest:.3g} degrees from their true place"
+    return f"{text} (pixels are rotated about the wrong axes); use -physics exact to avoid it"
 
 
 def _background(experiment: Experiment, config: Config) -> str | None:
@@ -169,7 +169,7 @@ def _frame(panel: Panel, beam: Tensor, exact: bool) -> Frame:
 
 
 def _positions(experiment: Experiment, panel: Panel, f: Tensor, s: Tensor, depth: Tensor | None = None) -> Tensor:
-    """Positions [P, 3] (m) of detector coordinates, as the faithful mode draws them."""
+    """Positions [P, 3] (m) of detector coordinates, as the faithful mode places them."""
     beam = experiment.beam.direction.detach()
     frame = _frame(panel, beam, False)
     flat = flat_positions(f, s, torch.zeros_like(f[0]) if depth is None else depth, frame)

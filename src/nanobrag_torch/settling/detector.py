@@ -36,7 +36,7 @@ class SettledDetector:
 
 
 def settled_convention(detector: DetectorConfig, beam: BeamConfig, sampling: SamplingConfig) -> Convention:
-    """The vectors in force: a named convention's own, or what was said over the CUSTOM ones (specs: geometry 3)."""
+    """The vectors in force: a named convention's own, or those given instead of the CUSTOM ones (specs: geometry 3)."""
     name = detector.convention or DEFAULT_CONVENTION
     table = CONVENTIONS[name]
     if name != "CUSTOM":

@@ -190,7 +190,7 @@ def _grid_file(crystal: CrystalConfig) -> tuple[str | None, bool]:
 
 
 def _check_mask_size(config: Config, mask: Mask) -> None:
-    """Refuse a mask whose size differs from pixel counts that were said (specs: deviations D14)."""
+    """Refuse a mask whose size differs from the pixel counts given (specs: deviations D14)."""
     slow, fast = mask.keep.shape
     detector = config.detector
     wanted = detector.pixels_f or fast, detector.pixels_s or slow

@@ -22,7 +22,7 @@ from nanobrag_torch.materials.ready import AIR_DENSITY, AIR_FORMULA, LARGEST_STO
 from nanobrag_torch.materials.rings import Rings
 from nanobrag_torch.models import Background, Beam, BeamForm, Curve, Detector, Measured, Path, Sample
 from nanobrag_torch.settling.values import number, tensor
-from nanobrag_torch.text import g
+from nanobrag_torch.text import format_g
 from nanobrag_torch.units import (
     ANGSTROM_PER_METRE,
     metres_from_mm,
@@ -81,8 +81,8 @@ def settle_background(
 
 def _check_reach(field: str, name: str, last: float, reach: float) -> None:
     if last < reach * (1.0 - 1e-9):
-        problem = f"{name} ends at sin(theta)/lambda {g(last)}, the detector sees to {g(reach)} 1/A"
-        raise InputError(field, problem, f"give a table to {g(reach)} 1/A, or a smaller detector")
+        problem = f"{name} ends at sin(theta)/lambda {format_g(last)}, the detector sees to {format_g(reach)} 1/A"
+        raise InputError(field, problem, f"give a table to {format_g(reach)} 1/A, or a smaller detector")
 
 
 def _ice(said: BackgroundConfig, reach: float) -> Rings:

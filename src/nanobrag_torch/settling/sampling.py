@@ -45,7 +45,7 @@ def settle_scan(said: SamplingConfig, convention: Convention) -> Scan:
 
 
 def _step(said: SamplingConfig, steps: Steps) -> Tensor:
-    """The step [] (rad) in the graph of what it is made from: a step that was said, or the range over the count."""
+    """The step [] (rad) in the graph of what it is made from: a step that was given, or the range over the count."""
     step = tensor(said.phi_step_deg, 0.0, radians_from_degrees)
     share = tensor(said.osc_deg, 0.0, radians_from_degrees) / steps.count
     for made, value in ((step, said.phi_step_deg), (share, said.osc_deg)):

@@ -101,7 +101,7 @@ def _settled(config: Config, inputs: Inputs, physics: str) -> Experiment:
         channels = _merged(config, crystal, said_beam, finest, exact)
         if drawn.colours is not None:
             drawn = drawn.replace(colours=merged_colours(drawn.colours, said_beam, channels))
-        text = f"{said_beam.sources} sources are drawn as {channels.beam.sources}: spots change by at most "
+        text = f"{said_beam.sources} sources are merged into {channels.beam.sources}: spots change by at most "
         more = ", besides what interpolated amplitudes add" if drawn.interpolate else ""
         merge_notes.append(Note("spectrum", f"{text}{channels.bound:.2g} of their peak{more}"))
         said_beam = channels.beam
@@ -156,7 +156,7 @@ def _cell_field(config: Config) -> str:
 
 
 def _merged(config: Config, crystal: SettledCrystal, beam: Beam, finest: float, exact: bool) -> Channels:
-    """The beam with neighbouring wavelengths drawn as one."""
+    """The beam with neighbouring wavelengths merged."""
     settled = crystal.crystal
     blocks = settled.blocks
     grown = 1.0 if blocks is None else float(torch.exp(blocks.spread.detach() * blocks.nodes.max()))

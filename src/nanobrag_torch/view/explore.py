@@ -118,7 +118,7 @@ class Explorer:
             widget.value = png_bytes(shrunk(values, SHOWN_PIXELS), black=float(self._contrast.value))
         self.seconds = time.perf_counter() - began
         total, most = sum(float(v.sum()) for v in panels), max(float(v.max()) for v in panels)
-        self.line.value = f"{total:.4g} photons, brightest pixel {most:.4g}, drawn in {1000 * self.seconds:.0f} ms"
+        self.line.value = f"{total:.4g} photons, brightest pixel {most:.4g}, rendered in {1000 * self.seconds:.0f} ms"
 
     def reset(self) -> None:
         """Put every slider where it was at first."""

@@ -121,7 +121,7 @@ BEAM = (
     ),
     Flag(
         ("-spectrum_merge",),
-        "draw neighbouring wavelengths as one as long as no spot changes by more than this part of its peak",
+        "merge neighbouring wavelengths as long as no spot changes by more than this part of its peak",
         "-spectrum_merge 0.01",
         {"beam.spectrum_merge": 0.01},
         takes=real("beam.spectrum_merge"),

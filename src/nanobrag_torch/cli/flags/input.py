@@ -10,7 +10,7 @@ _TABLE = "the amorphous-scattering table is checked to be readable and changes n
 INPUT = (
     Flag(
         ("-scene",),
-        "scene to draw: a TOML file, or a NeXus or miniCBF image of this program, which is drawn again; flags override "
+        "scene to simulate: a TOML file, or a NeXus or miniCBF image of this program, to make it again; flags override "
         "it wherever they stand, and the flag may be left out before a name that ends in .toml",
         "-scene scene.toml",
         {"output.scene_file": "scene.toml"},

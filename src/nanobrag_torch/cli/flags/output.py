@@ -121,7 +121,7 @@ OUTPUT = (
     Flag(
         ("-frames",),
         "rotation series of this many images, each further by -osc; files are numbered (out_00001.cbf, or in place of "
-        "#####), -nexus joins them; killed and started again, it draws what is missing",
+        "#####), -nexus joins them; killed and started again, it makes what is missing",
         "-frames 90",
         {"output.frames": 90},
         takes=integer("output.frames"),
