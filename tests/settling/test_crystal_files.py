@@ -73,7 +73,7 @@ def test_a_model_draws_what_its_table_in_python_draws(physics):
 
 
 def test_a_given_lattice_counts_before_that_of_the_file(tmp_path):
-    with pytest.warns(NanobragWarning, match=r"drawn, 45 55 70 90 90 90, is not .* 45 55 65 90 90 90"):
+    with pytest.warns(NanobragWarning, match=r"in use, 45 55 70 90 90 90, is not .* 45 55 65 90 90 90"):
         given = settle(scene(model_file=MODEL, cell_a=45.0, cell_b=55.0, cell_c=70.0)).crystal
     assert given.cell[2] == 70.0
     matrix = settle(scene(model_file=MODEL, matrix_file=str(EXAMPLES / "A.mat"))).crystal
