@@ -11,6 +11,7 @@ from IPython.core.magic import register_cell_magic
 os.chdir(tempfile.mkdtemp())
 for name in ("A.mat", "P1.hkl", "model.pdb"):
     shutil.copy(Path(os.environ["NANOBRAG_EXAMPLES"]) / name, name)
+Path("l_cysteine").symlink_to(Path(os.environ["NANOBRAG_EXAMPLES"]).resolve() / "l_cysteine")
 
 
 @register_cell_magic
