@@ -25,11 +25,11 @@ SIZE, BLOCK, OFFSET = 96, 48, 40
 DOSES = (3e26, 1e27, 3e27)
 
 
-def words(trial: dict[str, list[float]], fluence: float) -> list[str]:
+def words(trial: dict[str, list[float]], fluence: float, size: int = SIZE) -> list[str]:
     """The scene as a command line of both programs."""
     fixed = "-default_F 100 -lambda 1 -pixel 0.5 -oversample 1 -phi 0 -osc 0 -nointerpolate"
     fixed += " -mosaic_domains 12 -mosaic_seed 5"
-    said = [*fixed.split(), "-detpixels", str(SIZE), "-fluence", repr(fluence)]
+    said = [*fixed.split(), "-detpixels", str(size), "-fluence", repr(fluence)]
     n = trial["N"]
     flags = {
         "-cell": trial["cell_lengths"] + trial["cell_angles"],
@@ -47,15 +47,17 @@ def words(trial: dict[str, list[float]], fluence: float) -> list[str]:
     return said
 
 
-def truth(rng: np.random.Generator) -> dict[str, list[float]]:
+def truth(
+    rng: np.random.Generator, size: int = SIZE, cells: tuple[float, float] = (6.0, 9.0)
+) -> dict[str, list[float]]:
     return {
         "misset": list(rng.uniform(0.0, 360.0, 3)),
         "cell_lengths": list(np.array([50.0, 60.0, 70.0]) + rng.normal(0.0, 1.0, 3)),
         "cell_angles": list(90.0 + rng.normal(0.0, 1.0, 3)),
-        "N": list(rng.uniform(6.0, 9.0, 3).round()),
+        "N": list(rng.uniform(*cells, 3).round()),
         "mosaic_spread": [rng.uniform(0.4, 0.8)],
         "distance": [rng.uniform(75.0, 85.0)],
-        "beam_centre": list(SIZE / 4.0 + rng.normal(0.0, 0.5, 2)),
+        "beam_centre": list(size / 4.0 + rng.normal(0.0, 0.5, 2)),
     }
 
 
@@ -66,12 +68,12 @@ def start(true: dict[str, list[float]], rng: np.random.Generator) -> dict[str, l
     return {name: list(np.array(v) + moved[name] * rng.normal(0.0, 1.0, len(v))) for name, v in true.items()}
 
 
-def measured(binary: Path, said: list[str], seed: int, folder: Path) -> np.ndarray:
+def measured(binary: Path, said: list[str], seed: int, folder: Path, size: int = SIZE) -> np.ndarray:
     noise = folder / "noise.img"
     run = [str(binary), *said, "-seed", str(seed), "-noisefile", str(noise), "-nopgm", "-floatfile", str(folder / "f")]
     subprocess.run(run, check=True, capture_output=True, cwd=folder)
     data = noise.read_bytes()
-    return np.frombuffer(data[-2 * SIZE * SIZE :], dtype="<u2").reshape(SIZE, SIZE).astype(np.float64) - OFFSET
+    return np.frombuffer(data[-2 * size * size :], dtype="<u2").reshape(size, size).astype(np.float64) - OFFSET
 
 
 def one(binary: Path, rng: np.random.Generator, fluence: float, folder: Path) -> dict[str, Any]:
@@ -129,10 +131,10 @@ def main() -> None:
         "",
         f"Made by `scripts/refinement_coverage.py --trials {given.trials}`. Stills of random orientation drawn by the",
         f"C reference with its own Poisson noise, {SIZE} x {SIZE} pixels, on a background of 2 photons a pixel;",
-        f"{len(NAMES)} quantities (16 numbers) and four planes of background refined together by Fisher scoring from",
-        "starts near the truth, with the C program's physics as the model. Wanted of 200 trials: 68 % +- 4 of the",
-        "true values within one reported standard deviation, 95 % +- 2.5 within two, a mean below 0.2. Of T trials a",
-        "share of 68 % has a standard error of 47 % / sqrt(T).",
+        f"{len(NAMES)} quantities (16 numbers) and four backgrounds (exponentials of planes) refined together by",
+        "Fisher scoring from starts near the truth, with the C program's physics as the model. Wanted of 200 trials:",
+        "68 % +- 4 of the true values within one reported standard deviation, 95 % +- 2.5 within two, a mean below 0.2.",
+        "Of T trials a share of 68 % has a standard error of 47 % / sqrt(T).",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for dose in DOSES:

@@ -120,7 +120,9 @@ def single_frame(data: Path) -> str:
     """How long a still of 2.5 megapixels with 50 spots takes, once it is loaded."""
     frames = read_frames(data / "sweep_01.expt")
     measured = replace(frames.experiments[0], scan=None)
-    begun = start_of(measured, table_of(read_amplitudes(data / "amplitudes.mtz", "F")), Model(domains=20, cells=60.0, mosaic_deg=0.2))
+    begun = start_of(
+        measured, table_of(read_amplitudes(data / "amplitudes.mtz", "F")), Model(domains=20, cells=60.0, mosaic_deg=0.2)
+    )
     shape = measured.detector.panels[0].shape
     window = np.stack(np.meshgrid(np.arange(-7, 8), np.arange(-7, 8), indexing="ij"), -1).reshape(-1, 2)
     spots = predict(measured, spread=Spread(mosaicity_deg=0.5, domain_A=400.0))
