@@ -133,8 +133,8 @@ def main() -> None:
         f"C reference with its own Poisson noise, {SIZE} x {SIZE} pixels, on a background of 2 photons a pixel;",
         f"{len(NAMES)} quantities (16 numbers) and four backgrounds (exponentials of planes) refined together by",
         "Fisher scoring from starts near the truth, with the C program's physics as the model. Wanted of 200 trials:",
-        "68 % +- 4 of the true values within one reported standard deviation, 95 % +- 2.5 within two, a mean below 0.2.",
-        "Of T trials a share of 68 % has a standard error of 47 % / sqrt(T).",
+        "68 % +- 4 of the true values within one reported standard deviation, 95 % +- 2.5 within two, a mean below",
+        "0.2. Of T trials a share of 68 % has a standard error of 47 % / sqrt(T).",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for dose in DOSES:

@@ -19,9 +19,9 @@ from nanobrag_torch import (
     settle,
 )
 from nanobrag_torch.errors import InputError, NanobragWarning
-from nanobrag_torch.refine import Amplitudes, Constraints, Noise, Observation, Schedule, Shot, refine_shots
+from nanobrag_torch.refine import Amplitudes, Constraints, Noise, Observation, Schedule, Shot, background, refine_shots
 from nanobrag_torch.refine.likelihood import planes, scored
-from nanobrag_torch.refine.normal import Prior, assemble, covariances, solve
+from nanobrag_torch.refine.normal import Equations, Rows, assemble, covariances, solve, without_planes
 from nanobrag_torch.units import radians_from_degrees
 
 
@@ -84,9 +84,25 @@ def test_wild_pixels_pull_no_more_than_the_threshold() -> None:
     torch.testing.assert_close(weight, 3.0 / torch.stack([near, far]))
 
 
+def rows_of(matrix: torch.Tensor, gradient: torch.Tensor, places: torch.Tensor) -> Rows:
+    """What is kept of a shot."""
+    count = len(places)
+    return Rows(matrix[count:], gradient[count:], places)
+
+
+def gathered(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], shared: int) -> Equations:
+    """Equations of shots (matrix, gradient, places)."""
+    total, slope = torch.zeros(shared, shared, dtype=torch.float64), torch.zeros(shared, dtype=torch.float64)
+    for matrix, gradient, places in parts:
+        count = len(places)
+        total[places[:, None], places] += matrix[:count, :count]
+        slope[places] += gradient[:count]
+    return Equations(total, slope, tuple(rows_of(*part) for part in parts), 0.0)
+
+
 def test_blocks_give_the_dense_step_and_covariance() -> None:
     shared, own, regions, count = 3, 2, 4, 60
-    normals, dense = [], torch.zeros(0, 0, dtype=torch.float64)
+    parts = []
     labels = torch.arange(count) % regions
     shots = 3
     size = shared + shots * (own + 3 * regions)
@@ -95,7 +111,8 @@ def test_blocks_give_the_dense_step_and_covariance() -> None:
         jacobian, design = (torch.randn(count, n, generator=rng(10 * n + shot), dtype=torch.float64) for n in (5, 3))
         score = torch.randn(count, generator=rng(shot), dtype=torch.float64)
         weight = 0.5 + torch.rand(count, generator=rng(shot + 50), dtype=torch.float64)
-        normals.append(assemble(jacobian, score, weight, design, labels))
+        normal = assemble(jacobian, score, weight, design, labels)
+        parts.append((*without_planes(normal), torch.arange(shared)))
         wide = torch.zeros(count, size, dtype=torch.float64)
         at = shared + shot * (own + 3 * regions)
         wide[:, :shared], wide[:, at : at + own] = jacobian[:, :shared], jacobian[:, shared:]
@@ -103,18 +120,42 @@ def test_blocks_give_the_dense_step_and_covariance() -> None:
             begin = at + own + 3 * int(labels[pixel])
             wide[pixel, begin : begin + 3] = design[pixel]
         matrix, gradient = matrix + wide.T @ (weight[:, None] * wide), gradient + wide.T @ score
-    step = solve(normals, shared, 0.0)
-    parts = [step.shared]
-    for mine, moved in zip(step.own, step.planes, strict=True):
-        parts += [mine, moved.reshape(-1)]
+    equations = gathered(parts, shared)
+    step = solve(equations, 0.0)
     dense = -torch.linalg.solve(matrix, gradient)
-    torch.testing.assert_close(torch.cat(parts), dense)
-    assert step.promised == pytest.approx(-0.5 * float(gradient @ dense))
+    torch.testing.assert_close(step.shared, dense[:shared])
     inverse = torch.linalg.inv(matrix)
-    for shot, found in enumerate(covariances(normals, shared).shots):
+    found = covariances(equations)
+    for shot in range(shots):
         at = shared + shot * (own + 3 * regions)
+        torch.testing.assert_close(step.own[shot], dense[at : at + own])
         chosen = [*range(shared), *range(at, at + own)]
-        torch.testing.assert_close(found, inverse[chosen][:, chosen])
+        torch.testing.assert_close(found.shots[shot], inverse[chosen][:, chosen])
+
+
+def test_a_profiled_background_is_the_most_likely_one() -> None:
+    """For given spots no other plane is more likely, and the likelihood's slope is that of its priors."""
+    count = 120
+    labels = torch.arange(count) % 2
+    where = torch.stack([torch.zeros(count), torch.arange(count) // 12, torch.arange(count) % 12], 1).long()
+    design = planes(where, labels)
+    spots = 3.0 * torch.rand(count, generator=rng(60), dtype=torch.float64)
+    seen = torch.poisson(spots + 0.8, generator=rng(61))
+    begun = torch.zeros(2, 3, dtype=torch.float64)
+    noise = Noise(relative=0.1)
+    found, behind, judged = background.profiled(spots, seen, noise, design, labels, (begun - 1.0, begun))
+    torch.testing.assert_close(behind, background.level(design, found, labels))
+
+    def loss(at: torch.Tensor) -> torch.Tensor:
+        whole = scored(spots + background.level(design, at, labels), seen, noise).loss
+        return whole + background.prior(at, begun).sum()
+
+    torch.testing.assert_close(judged.loss + background.prior(found, begun).sum(), loss(found))
+    (slope,) = torch.autograd.grad(loss(at := found.clone().requires_grad_()), at)
+    assert slope.abs().max() < 1e-3
+    for seed in range(5):
+        beside = found + 0.05 * torch.randn(2, 3, generator=rng(70 + seed), dtype=torch.float64)
+        assert float(loss(beside)) > float(loss(found))
 
 
 def scene(misset: tuple[float, float, float], distance: float = 60.0) -> Experiment:
@@ -142,29 +183,24 @@ def test_shared_amplitudes_are_single_columns_of_all_shots() -> None:
     size, shots = shared + kinds, 3
     whole = size + own * shots
     matrix, gradient = torch.zeros(whole, whole, dtype=torch.float64), torch.zeros(whole, dtype=torch.float64)
-    stiffness = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0], dtype=torch.float64)
-    prior = Prior(0.3 * stiffness, stiffness)
-    matrix[:size, :size] += torch.diag(stiffness)
-    gradient[:size] += prior.pull
-    normals = []
+    parts = []
     for index in range(shots):
         seen = torch.tensor([[0, 1], [1, 2], [0, 2]][index])
         columns = torch.cat([torch.arange(shared), shared + seen, torch.tensor([size + index])])
         jacobian = torch.randn(count, len(columns), generator=rng(index), dtype=torch.float64)
         score, weight = (torch.rand(count, generator=rng(k + index), dtype=torch.float64) for k in (20, 30))
-        none = torch.zeros(count, 0, dtype=torch.float64)
-        normal = assemble(jacobian, score, weight, none, torch.zeros(count, dtype=torch.int64))
-        normals.append(replace(normal, places=columns[:-1]))
+        parts.append((jacobian.T @ (weight[:, None] * jacobian), jacobian.T @ score, columns[:-1]))
         wide = torch.zeros(count, whole, dtype=torch.float64)
         wide[:, columns] = jacobian
         matrix, gradient = matrix + wide.T @ (weight[:, None] * wide), gradient + wide.T @ score
-    step = solve(normals, size, 0.0, prior)
+    equations = gathered(parts, size)
+    step = solve(equations, 0.0)
     dense = -torch.linalg.solve(matrix, gradient)
     torch.testing.assert_close(torch.cat([step.shared, *step.own]), dense)
     assert step.promised == pytest.approx(-0.5 * float(gradient @ dense))
-    found, inverse = covariances(normals, size, prior), torch.linalg.inv(matrix)
+    found, inverse = covariances(equations, shared), torch.linalg.inv(matrix)
     torch.testing.assert_close(found.shared, inverse[:size, :size])
-    last = torch.cat([normals[2].places, torch.tensor([size + 2])])
+    last = torch.tensor([0, 1, size + 2])
     torch.testing.assert_close(found.shots[2], inverse[last[:, None], last])
 
 

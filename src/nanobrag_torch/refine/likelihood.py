@@ -49,16 +49,21 @@ class Scored:
     """A likelihood and its derivatives by the expected values.
 
     Args:
-        loss: negative logarithm of the likelihood less that of a perfect model: half the deviance, a scalar.
+        terms: [P] negative logarithm of the likelihood less that of a perfect model: half the deviance.
         score: d loss / d expected [P], 1/photons.
         information: Fisher information of each pixel about its expected value [P], 1/photons².
         residual: signed root of the deviance [P]: nearly standard normal when the model is right.
     """
 
-    loss: Tensor
+    terms: Tensor
     score: Tensor
     information: Tensor
     residual: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        """The sum [] of the terms."""
+        return self.terms.sum()
 
 
 def scored(expected: Tensor, observed: Tensor, noise: Noise) -> Scored:
@@ -72,7 +77,7 @@ def scored(expected: Tensor, observed: Tensor, noise: Noise) -> Scored:
     mean = expected + shift
     seen = observed.to(mean.dtype) / noise.gain + shift
     if not bool((mean > 0.0).all()):
-        infinite = mean.new_tensor(float("inf"))
+        infinite = torch.full_like(mean, float("inf"))
         return Scored(infinite, torch.zeros_like(mean), torch.zeros_like(mean), torch.zeros_like(mean))
     # Below zero, as noise may have it, a deviance has no constant: it is left out, and the score stays unbiased.
     positive = seen.clamp_min(0.0)
@@ -88,12 +93,12 @@ def scored(expected: Tensor, observed: Tensor, noise: Noise) -> Scored:
     residual = torch.where(seen >= 0.0, root, (seen - mean) / torch.sqrt(variance))
     score = (mean - seen) / variance
     if noise.zinger == float("inf"):
-        return Scored(half.sum(), score, 1.0 / variance, residual)
+        return Scored(half, score, 1.0 / variance, residual)
     size = residual.abs()
     wild = (size > noise.zinger) & (seen >= 0.0)
     weight = torch.where(wild, noise.zinger / size.clamp_min(1e-300), torch.ones_like(size))
     terms = torch.where(wild, noise.zinger * (size - 0.5 * noise.zinger), half)
-    return Scored(terms.sum(), weight * score, weight / variance, residual)
+    return Scored(terms, weight * score, weight / variance, residual)
 
 
 def planes(pixels: Tensor, labels: Tensor) -> Tensor:

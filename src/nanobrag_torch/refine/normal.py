@@ -1,8 +1,11 @@
-"""Normal equations in blocks: what is shared, what belongs to one shot, and planes that belong to one region."""
+"""Normal equations in blocks: what all shots share, what belongs to one, and backgrounds that belong to one region.
+
+Backgrounds are profiled out of each shot at once (`without_planes`). Of a shot only the rows of its own parameters are
+kept, so that memory beyond what is shared is a few numbers a shot.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,55 +19,67 @@ UNDETERMINED = 1e-12
 
 @dataclass(frozen=True)
 class Normal:
-    """Gradient and Fisher information of one shot in its n parameters, the shared ones first, and R planes.
+    """Gradient and Fisher information of one shot in its n parameters, the shared ones first, and R backgrounds.
 
     Args:
-        loss: half the deviance.
         matrix, gradient: of the parameters, [n, n] and [n].
-        cross, block, slope: of the planes, [R, 3, n], [R, 3, 3] and [R, 3]; R may be 0.
-        places: [s] which of all shared parameters the shared ones of this shot are, ascending; `None`: all of them.
+        cross, block, slope: of the backgrounds, [R, 3, n], [R, 3, 3] and [R, 3]; R may be 0.
     """
 
-    loss: float
     matrix: Tensor
     gradient: Tensor
     cross: Tensor
     block: Tensor
     slope: Tensor
-    places: Tensor | None = None
-
-    def shared(self, count: int) -> Tensor:
-        """Numbers [s] of this shot's shared parameters among all `count`."""
-        return torch.arange(count) if self.places is None else self.places
 
 
 @dataclass(frozen=True)
-class Prior:
-    """Independent normal priors of all shared parameters.
+class Rows:
+    """What is kept of a shot with s shared and k parameters of its own.
 
     Args:
-        pull: d loss / d parameter [K].
-        stiffness: the second derivative [K].
-        loss: the value.
+        matrix: [k, s + k] rows of the information.
+        gradient: [k].
+        places: [s] which of all shared parameters its shared ones are, ascending.
     """
 
-    pull: Tensor
-    stiffness: Tensor
-    loss: float = 0.0
+    matrix: Tensor
+    gradient: Tensor
+    places: Tensor
+
+    @property
+    def own(self) -> Tensor:
+        """Information [k, k] in the parameters of the shot alone."""
+        return self.matrix[:, len(self.places) :]
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Normal equations of all shots, backgrounds profiled out.
+
+    Args:
+        total, slope: of the K shared parameters, [K, K] and [K], priors included.
+        rows: of each shot.
+        loss: half the deviance, priors included.
+    """
+
+    total: Tensor
+    slope: Tensor
+    rows: tuple[Rows, ...]
+    loss: float
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step: `shared` [K], per shot `own` [k] and `planes` [R, 3], and the decrease that it promises."""
+    """A step: `shared` [K], per shot `own` [k], and the decrease that it promises."""
 
     shared: Tensor
     own: tuple[Tensor, ...]
-    planes: tuple[Tensor, ...]
     promised: float
 
 
 def assemble(jacobian: Tensor, score: Tensor, information: Tensor, design: Tensor, labels: Tensor) -> Normal:
-    """The blocks of one shot from its pixels: J [P, n], score [P], information [P], planes' design [P, 3] (loss 0)."""
+    """The blocks of one shot from its pixels: J [P, n], score [P], information [P], backgrounds' design [P, 3]."""
     count = int(labels.max()) + 1 if design.shape[1] else 0
     weighted = information[:, None] * jacobian
     matrix, gradient = jacobian.T @ weighted, jacobian.T @ score
@@ -76,88 +91,74 @@ def assemble(jacobian: Tensor, score: Tensor, information: Tensor, design: Tenso
         cross.index_add_(0, labels, design[:, :, None] * weighted[:, None, :])
         block.index_add_(0, labels, information[:, None, None] * design[:, :, None] * design[:, None, :])
         slope.index_add_(0, labels, design * score[:, None])
-    return Normal(0.0, matrix, gradient, cross, block, slope)
+    return Normal(matrix, gradient, cross, block, slope)
 
 
-def without_planes(normal: Normal, damping: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Matrix [n, n] and gradient [n] of a shot with its planes profiled out (Schur complement)."""
-    matrix, gradient = _damped(normal.matrix, damping), normal.gradient
+def without_planes(normal: Normal) -> tuple[Tensor, Tensor]:
+    """Matrix [n, n] and gradient [n] of a shot with its backgrounds profiled out (Schur complement)."""
     if not len(normal.block):
-        return matrix, gradient
-    solved = torch.linalg.solve(_damped(normal.block, damping), torch.cat([normal.cross, normal.slope[..., None]], 2))
+        return normal.matrix, normal.gradient
+    block = normal.block + _RIDGE * torch.eye(normal.block.shape[-1], dtype=normal.block.dtype)
+    solved = torch.linalg.solve(block, torch.cat([normal.cross, normal.slope[..., None]], 2))
     taken = torch.einsum("rin,rim->nm", normal.cross, solved)
-    return matrix - taken[:, :-1], gradient - taken[:, -1]
+    return normal.matrix - taken[:, :-1], normal.gradient - taken[:, -1]
 
 
-def solve(normals: Sequence[Normal], shared: int, damping: float, prior: Prior | None = None) -> Step:
-    """The damped step of all shots together; memory beyond the blocks is that of one shot and of what is shared."""
-    total = normals[0].matrix.new_zeros(shared, shared)
-    slope = normals[0].matrix.new_zeros(shared)
+def solve(equations: Equations, damping: float) -> Step:
+    """The damped step (Marquardt) of all shots together."""
+    total, slope = _damped(equations.total, damping), equations.slope.clone()
     kept = []
-    for normal in normals:
-        matrix, gradient = without_planes(normal, damping)
-        places = normal.shared(shared)
-        count = len(places)
-        if len(matrix) > count:
-            solved = _solved(matrix[count:, count:], torch.cat([matrix[count:, :count], gradient[count:, None]], 1))
-        else:
-            solved = matrix.new_zeros(0, count + 1)
-        taken = matrix[:count, count:] @ solved
-        total[places[:, None], places] += matrix[:count, :count] - taken[:, :-1]
-        slope.index_add_(0, places, gradient[:count] - taken[:, -1])
+    for rows in equations.rows:
+        places, count = rows.places, len(rows.places)
+        solved = rows.matrix.new_zeros(0, count + 1)
+        if len(rows.gradient):
+            right = torch.cat([rows.matrix[:, :count], rows.gradient[:, None]], 1)
+            solved = torch.linalg.solve(_damped(rows.own, damping), right)
+            taken = rows.matrix[:, :count].T @ solved
+            total[places[:, None], places] -= taken[:, :-1]
+            slope.index_add_(0, places, -taken[:, -1])
         kept.append(solved)
-    promised = 0.0
-    if prior is not None:
-        total += torch.diag(prior.stiffness)
-        slope = slope + prior.pull
-    common = -_solved(total, slope[:, None])[:, 0] if shared else slope
-    if prior is not None:
-        promised -= 0.5 * float(prior.pull @ common)
-    own_steps, planes = [], []
-    for normal, solved in zip(normals, kept, strict=True):
-        seen = common[normal.shared(shared)]
-        mine = -(solved[:, -1] + solved[:, :-1] @ seen)
-        whole = torch.cat([seen, mine])
-        promised -= 0.5 * float(normal.gradient @ whole)
-        moved = normal.slope
-        if len(normal.block):
-            right = normal.slope + normal.cross @ whole
-            moved = -torch.linalg.solve(_damped(normal.block, damping), right)
-            promised -= 0.5 * float((normal.slope * moved).sum())
-        own_steps.append(mine)
-        planes.append(moved)
-    return Step(common, tuple(own_steps), tuple(planes), promised)
+    common = -torch.linalg.solve(total, slope[:, None])[:, 0] if len(slope) else slope
+    promised = -0.5 * float(equations.slope @ common)
+    own = []
+    for rows, solved in zip(equations.rows, kept, strict=True):
+        mine = -(solved[:, -1] + solved[:, :-1] @ common[rows.places])
+        promised -= 0.5 * float(rows.gradient @ mine)
+        own.append(mine)
+    return Step(common, tuple(own), promised)
 
 
 @dataclass(frozen=True)
 class Covariances:
-    """Of all shared parameters [K, K], and per shot of its shared and own parameters [n, n]."""
+    """Of all shared parameters [K, K], and per shot of the first c of them and its own [c + k, c + k]."""
 
     shared: Tensor
     shots: tuple[Tensor, ...]
 
 
-def covariances(normals: Sequence[Normal], shared: int, prior: Prior | None = None) -> Covariances:
-    """The joint covariances of shared and own parameters, everything else profiled out."""
-    total = normals[0].matrix.new_zeros(shared, shared)
+def covariances(equations: Equations, leading: int | None = None) -> Covariances:
+    """The joint covariances of shared and own parameters, everything else profiled out.
+
+    Args:
+        equations: at the end of a refinement, not damped.
+        leading: how many of the shared parameters a shot's covariance has; all that it sees by default.
+    """
+    total = equations.total.clone()
     links = []
-    for normal in normals:
-        matrix, _ = without_planes(normal)
-        places = normal.shared(shared)
-        count = len(places)
-        inverse = _inverse(matrix[count:, count:])
-        link = inverse @ matrix[count:, :count]
-        total[places[:, None], places] += matrix[:count, :count] - matrix[:count, count:] @ link
+    for rows in equations.rows:
+        places, count = rows.places, len(rows.places)
+        inverse = _inverse(rows.own)
+        link = inverse @ rows.matrix[:, :count]
+        total[places[:, None], places] -= rows.matrix[:, :count].T @ link
         links.append((inverse, link))
-    if prior is not None:
-        total += torch.diag(prior.stiffness)
     common = _inverse(total)
     found = []
-    for normal, (inverse, link) in zip(normals, links, strict=True):
-        places = normal.shared(shared)
-        mine = common[places[:, None], places]
-        corner = -mine @ link.T
-        found.append(torch.cat([torch.cat([mine, corner], 1), torch.cat([corner.T, inverse - link @ corner], 1)]))
+    for rows, (inverse, link) in zip(equations.rows, links, strict=True):
+        mine = common[rows.places[:, None], rows.places]
+        kept = len(rows.places) if leading is None else leading
+        corner = (-mine @ link.T)[:kept]
+        own = inverse + link @ mine @ link.T
+        found.append(torch.cat([torch.cat([mine[:kept, :kept], corner], 1), torch.cat([corner.T, own], 1)]))
     return Covariances(common, tuple(found))
 
 
@@ -175,12 +176,4 @@ def _inverse(matrix: Tensor) -> Tensor:
 
 def _damped(matrix: Tensor, damping: float) -> Tensor:
     """Marquardt's: the diagonal grows by a fraction of itself."""
-    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
-    if damping == 0.0:
-        return matrix + torch.diag_embed(torch.where(diagonal > 0.0, 0.0, _RIDGE).to(matrix.dtype))
-    return matrix + torch.diag_embed(damping * diagonal + _RIDGE)
-
-
-def _solved(matrix: Tensor, right: Tensor) -> Tensor:
-    found: Tensor = torch.linalg.solve(matrix + _RIDGE * torch.eye(len(matrix), dtype=matrix.dtype), right)
-    return found
+    return matrix + torch.diag(damping * matrix.diagonal() + _RIDGE)

@@ -15,7 +15,15 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine import background
 from nanobrag_torch.refine.likelihood import Noise, planes, scored
-from nanobrag_torch.refine.normal import UNDETERMINED, Normal, Prior, assemble, covariances, solve, without_planes
+from nanobrag_torch.refine.normal import (
+    UNDETERMINED,
+    Equations,
+    Rows,
+    assemble,
+    covariances,
+    solve,
+    without_planes,
+)
 from nanobrag_torch.refine.outcome import (
     Amplitudes,
     Constraints,
@@ -189,8 +197,19 @@ def _factors(shot: Shot, how: Setting, state: Tensor) -> tuple[Tensor, Tensor, T
     return torch.exp(2.0 * logarithm), seen, place
 
 
-def _normal(problem: _Problem, index: int, state: _State) -> Normal:
-    """One shot's normal equations; the first has the restraints of shared quantities."""
+@dataclass(frozen=True)
+class _Seen:
+    """One shot under a state: its information [n, n], gradient [n] and loss, and the backgrounds that go with it."""
+
+    matrix: Tensor
+    gradient: Tensor
+    places: Tensor
+    loss: float
+    planes: Tensor
+
+
+def _seen(problem: _Problem, index: int, state: _State) -> _Seen:
+    """One shot with its backgrounds profiled out; the first has the restraints of shared quantities."""
     shot, parameters, how = problem.shots[index], problem.models[index], problem.how
     numbers = how.free[0].shape[1]
     slopes = _place(parameters, how, state.shared[:numbers], state.own[index])
@@ -208,31 +227,49 @@ def _normal(problem: _Problem, index: int, state: _State) -> Normal:
     single[rows, place[rows]] = 2.0 * spots[rows]
     jacobian = torch.cat([jacobian[:, :numbers], single, jacobian[:, numbers:]], 1)
     design, labels = _design(shot)
-    expected = spots
-    if shot.labels is not None:
-        behind = background.level(design, state.planes[index], labels)
-        expected, design = spots + behind, behind[:, None] * design
-    found = scored(expected, shot.observation.values, how.noise)
-    normal = replace(assemble(jacobian, found.score, found.information, design, labels), loss=float(found.loss))
-    if shot.labels is not None:
-        normal = background.held(normal, state.planes[index], problem.begun[index])
+    planes_, begun = state.planes[index], problem.begun[index]
+    if shot.labels is None:
+        found = scored(spots, shot.observation.values, how.noise)
+        normal, extra = assemble(jacobian, found.score, found.information, design, labels), 0.0
+    else:
+        planes_, behind, found = background.profiled(
+            spots, shot.observation.values, how.noise, design, labels, (planes_, begun)
+        )
+        normal = assemble(jacobian, found.score, found.information, behind[:, None] * design, labels)
+        stiff = background.stiffness()
+        slope = normal.slope + stiff * (planes_ - begun)
+        normal = replace(normal, block=normal.block + torch.diag(stiff), slope=slope)
+        extra = float(background.prior(planes_, begun).sum())
+    matrix, gradient = without_planes(normal)
     loss, pull, stiffness = _restrained(parameters, how, how.names if index == 0 else how.own)
     keep = torch.ones(numbers + len(seen) + len(state.own[index]), dtype=torch.bool)
     keep[numbers : numbers + len(seen)] = False
-    matrix, gradient = normal.matrix.clone(), normal.gradient.clone()
+    matrix, gradient = matrix.clone(), gradient.clone()
     matrix[keep[:, None] & keep] += (spread.T @ torch.diag(stiffness * slopes**2) @ spread).reshape(-1)
     gradient[keep] += spread.T @ (pull * slopes)
     places = torch.cat([torch.arange(numbers), numbers + seen])
-    return replace(normal, loss=normal.loss + loss, matrix=matrix, gradient=gradient, places=places)
+    return _Seen(matrix, gradient, places, float(found.loss) + extra + loss, planes_)
 
 
-def _prior(how: Setting, state: _State) -> Prior | None:
-    """The prior of the amplitudes."""
-    if how.amplitudes is None:
-        return None
-    stiffness = torch.zeros(how.common, dtype=torch.float64)
-    stiffness[how.free[0].shape[1] :] = 1.0 / how.amplitudes.width**2
-    return Prior(stiffness * state.shared, stiffness, 0.5 * float((stiffness * state.shared**2).sum()))
+def _equations(problem: _Problem, state: _State) -> tuple[Equations, _State]:
+    """Normal equations of all shots, and the state with the backgrounds that go with it."""
+    how, common = problem.how, problem.how.common
+    total, slope = torch.zeros(common, common, dtype=torch.float64), torch.zeros(common, dtype=torch.float64)
+    loss, kept, backgrounds = 0.0, [], []
+    for index in range(len(problem.shots)):
+        seen = _seen(problem, index, state)
+        places, count = seen.places, len(seen.places)
+        total[places[:, None], places] += seen.matrix[:count, :count]
+        slope.index_add_(0, places, seen.gradient[:count])
+        kept.append(Rows(seen.matrix[count:].clone(), seen.gradient[count:].clone(), places))
+        backgrounds.append(seen.planes)
+        loss += seen.loss
+    if how.amplitudes is not None:
+        stiffness = torch.zeros(common, dtype=torch.float64)
+        stiffness[how.free[0].shape[1] :] = 1.0 / how.amplitudes.width**2
+        total, slope = total + torch.diag(stiffness), slope + stiffness * state.shared
+        loss += 0.5 * float((stiffness * state.shared**2).sum())
+    return Equations(total, slope, tuple(kept), loss), replace(state, planes=tuple(backgrounds))
 
 
 def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> tuple[float, Tensor, Tensor]:
@@ -251,42 +288,35 @@ def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> 
     return loss, torch.cat(pulls), torch.cat(widths)
 
 
-def _all(problem: _Problem, state: _State) -> tuple[list[Normal], float]:
-    """Normal equations of all shots and the whole loss."""
-    normals = [_normal(problem, index, state) for index in range(len(problem.shots))]
-    prior = _prior(problem.how, state)
-    return normals, sum(normal.loss for normal in normals) + (0.0 if prior is None else prior.loss)
-
-
 @dataclass(frozen=True)
 class _Went:
     state: _State
     losses: tuple[float, ...]
     converged: bool
-    normals: Sequence[Normal]
+    equations: Equations
     path: tuple[Tensor, ...]
 
 
 def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
     """Damped steps until they promise nothing more."""
-    normals, loss = _all(problem, state)
-    if not loss < float("inf"):
+    equations, state = _equations(problem, state)
+    if not equations.loss < float("inf"):
         raise InputError("shots", "the start expects no photons where some may be", "give labels of regions")
-    losses, damping, path, converged = [loss], 1e-3, [_shared_values(problem, state)], False
+    losses, damping, path, converged = [equations.loss], 1e-3, [_shared_values(problem, state)], False
     for number in range(schedule.steps):
-        step = solve(normals, problem.how.common, damping, _prior(problem.how, state))
+        step = solve(equations, damping)
         if step.promised < schedule.tolerance:
             converged = True
             break
-        moved = _State(
-            state.shared + step.shared,
-            tuple(a + b for a, b in zip(state.own, step.own, strict=True)),
-            tuple(a + b for a, b in zip(state.planes, step.planes, strict=True)),
+        moved = replace(
+            state,
+            shared=state.shared + step.shared,
+            own=tuple(a + b for a, b in zip(state.own, step.own, strict=True)),
         )
-        there, now = _all(problem, moved)
-        if now < loss:
-            state, normals, loss = moved, there, now
-            losses.append(loss)
+        there, moved = _equations(problem, moved)
+        if there.loss < equations.loss:
+            state, equations = moved, there
+            losses.append(equations.loss)
             path.append(_shared_values(problem, state))
             damping = max(damping / 10.0, 1e-9)
         else:
@@ -294,8 +324,8 @@ def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
             if damping > _LARGEST_DAMPING:
                 break
         if schedule.progress is not None:
-            schedule.progress(number + 1, loss, partial(_present, problem, state))
-    return _Went(state, tuple(losses), converged, normals, tuple(path))
+            schedule.progress(number + 1, equations.loss, partial(_present, problem, state))
+    return _Went(state, tuple(losses), converged, equations, tuple(path))
 
 
 def _present(problem: _Problem, state: _State) -> list[dict[str, Tensor]]:
@@ -321,10 +351,10 @@ def _told(problem: _Problem, went: _Went) -> Refined:
     numbers = how.free[0].shape[1]
     spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
     columns = tuple(_columns(problem.models[0], how.names))
-    _warn(went.normals, columns, spread, numbers)
+    _warn(went.equations, columns, spread, numbers)
     found = []
     deviance, pixels, count = 0.0, 0, how.common
-    joint = covariances(went.normals, how.common, _prior(how, state))
+    joint = covariances(went.equations, numbers)
     for shot, model, own, plane, raw in zip(
         problem.shots, problem.models, state.own, state.planes, joint.shots, strict=True
     ):
@@ -339,9 +369,7 @@ def _told(problem: _Problem, went: _Went) -> Refined:
             plane = torch.exp(plane[:, :1]) * torch.cat([torch.ones_like(plane[:, :1]), plane[:, 1:]], 1)
         expected = expected + behind
         residual = scored(expected, shot.observation.values, how.noise).residual
-        kept = torch.cat([torch.arange(numbers), torch.arange(len(raw) - len(own), len(raw))])
-        covariance = scale @ raw[kept[:, None], kept] @ scale.T
-        found.append(Estimate(experiment, columns, values, covariance, plane, expected, behind, residual))
+        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, expected, behind, residual))
         deviance += float((residual**2).sum())
         pixels += len(residual)
         count += len(own) + plane.numel()
@@ -353,15 +381,15 @@ def _told(problem: _Problem, went: _Went) -> Refined:
     return Refined(tuple(found), went.losses, went.converged, chi_square, factors, sigma, went.path)
 
 
-def _warn(normals: Sequence[Normal], columns: Sequence[tuple[str, int]], spread: Tensor, shared: int) -> None:
+def _warn(equations: Equations, columns: Sequence[tuple[str, int]], spread: Tensor, shared: int) -> None:
     """Name the parameters of directions without information."""
-    for index, normal in enumerate(normals):
-        matrix, _ = without_planes(normal)
-        count = len(matrix) - (spread.shape[1] - shared)
-        chosen = torch.cat([torch.arange(shared), torch.arange(count, len(matrix))])
-        matrix = matrix[chosen[:, None], chosen]
-        matrix = matrix if len(normals) == 1 else matrix[shared:, shared:]
-        part = spread if len(normals) == 1 else spread[:, shared:]
+    alone = len(equations.rows) == 1
+    for index, rows in enumerate(equations.rows):
+        matrix, part = rows.own, spread[:, shared:]
+        if alone:
+            corner = rows.matrix[:, :shared]
+            top = torch.cat([equations.total[:shared, :shared], corner.T], 1)
+            matrix, part = torch.cat([top, torch.cat([corner, rows.own], 1)], 0), spread
         if not len(matrix):
             continue
         width = matrix.diagonal().clamp_min(0.0).sqrt()
