@@ -26,11 +26,13 @@ class Schedule:
         tolerance: of the decrease in the logarithm of the likelihood that the next step promises.
         progress: called after each step with its number, the loss, and a function that gives per shot the present
             values by name, settled units.
+        keep_pixels: whether estimates have the values of all pixels; without them many shots need no memory for it.
     """
 
     steps: int = 50
     tolerance: float = 1e-6
     progress: Callable[[int, float, Present], None] | None = None
+    keep_pixels: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Estimate:
         values: [n] settled units (m, rad, Å), in the order of the columns.
         covariance: [n, n] of the values, everything that was refined together taken into account.
         planes: [R, 3] background in photons: in the middle, and its rise there over half a region along slow and fast.
-        expected: [P] photons, with the background.
+        expected: [P] photons, with the background; this and the next two are empty unless they were kept.
         background: [P] photons of the background alone.
         residuals: [P] signed roots of the deviance.
     """

@@ -120,7 +120,8 @@ def refine_shots(
     own_start = tuple(torch.zeros(free[1].shape[1], dtype=torch.float64) for _ in shots)
     state = _State(torch.zeros(how.common, dtype=torch.float64), own_start, begun)
     problem = _Problem(shots, models, begun, how)
-    return _told(problem, _descend(problem, state, schedule or Schedule()))
+    schedule = schedule or Schedule()
+    return _told(problem, _descend(problem, state, schedule), schedule.keep_pixels)
 
 
 def _backgrounds(shot: Shot, noise: Noise) -> Tensor:
@@ -345,7 +346,7 @@ def _shared_values(problem: _Problem, state: _State) -> Tensor:
     return torch.cat([model.value(name).detach().reshape(-1) for name in how.shared])
 
 
-def _told(problem: _Problem, went: _Went) -> Refined:
+def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
     """Values, covariances and residuals in settled units."""
     how, state = problem.how, went.state
     numbers = how.free[0].shape[1]
@@ -369,7 +370,8 @@ def _told(problem: _Problem, went: _Went) -> Refined:
             plane = torch.exp(plane[:, :1]) * torch.cat([torch.ones_like(plane[:, :1]), plane[:, 1:]], 1)
         expected = expected + behind
         residual = scored(expected, shot.observation.values, how.noise).residual
-        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, expected, behind, residual))
+        kept = (expected, behind, residual) if keep_pixels else (expected[:0], behind[:0], residual[:0])
+        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept))
         deviance += float((residual**2).sum())
         pixels += len(residual)
         count += len(own) + plane.numel()
