@@ -80,3 +80,20 @@ def test_rings_that_would_not_appear_are_refused(run, flags: str, complaint: str
     done = run.small(flags)
     assert done.status == 9
     assert complaint in done.err
+
+
+def test_every_file_that_a_run_writes_is_in_every_list():
+    """A new output has to be numbered in a series, and must not be written again by the image's own scene."""
+    from dataclasses import fields
+
+    from nanobrag_torch.cli.frames import FILES
+    from nanobrag_torch.cli.outputs import WRITTEN
+    from nanobrag_torch.config import OutputConfig
+    from nanobrag_torch.io.made import UNSAVED, WRITTEN_BY_A_RUN
+
+    names = {field.name for field in fields(OutputConfig) if field.name.endswith("_file")}
+    read = {"header_file", "experiment_file", "scene_file"}
+    assert names - read == set(WRITTEN)
+    assert set(FILES) == set(WRITTEN) - {"save_scene_file"}
+    assert set(WRITTEN_BY_A_RUN) == set(FILES)
+    assert names <= set(WRITTEN_BY_A_RUN) | set(UNSAVED)

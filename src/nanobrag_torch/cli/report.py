@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nanobrag_torch.config.crystal import SHAPES
 from nanobrag_torch.settling.steps import dispersion_steps, divergence_steps, layer_steps
 from nanobrag_torch.text import format_g as g
 from nanobrag_torch.units import (
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from nanobrag_torch.models import Experiment
     from nanobrag_torch.pipeline.image import Statistics
     from nanobrag_torch.settling.inputs import Inputs
-
-SHAPES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
 
 
 def banner(version: str) -> str:

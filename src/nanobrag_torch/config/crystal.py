@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from nanobrag_torch.kernels.structure_factors import StructureFactors
 
 
+SHAPES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
+"""Crystal shapes, and what the C program's report calls them; their laws are in `kernels.shapes`."""
+
+
 @dataclass(frozen=True)
 class OtherLattice:
     """A further lattice with its `share` of the crystal: a twin `law` (`k,h,-l`), then a turn about lab x, y, z."""

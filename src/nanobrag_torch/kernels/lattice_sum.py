@@ -8,7 +8,7 @@ from torch import Tensor
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.kernels import backends
 from nanobrag_torch.kernels.problem import LatticeProblem
-from nanobrag_torch.kernels.shapes import CODES
+from nanobrag_torch.kernels.shapes import AMPLITUDES, CODES
 from nanobrag_torch.kernels.structure_factors import StructureFactors
 
 
@@ -64,8 +64,9 @@ def lattice_sum(  # noqa: PLR0913 - the contract of the primitive
 
 
 def _check(S: Tensor, A: Tensor, N: Tensor, shape: str, radius: str, dtype: torch.dtype) -> None:  # noqa: PLR0913
-    if shape not in CODES:
-        raise InputError("shape", f"{shape!r} does not exist", "choose one of " + ", ".join(CODES))
+    if shape not in AMPLITUDES and shape not in CODES:
+        known = ", ".join({**AMPLITUDES, **CODES})
+        raise InputError("shape", f"{shape!r} does not exist", f"choose one of {known}")
     if radius not in ("nanobragg", "exact"):
         raise InputError("radius", f"{radius!r} does not exist", "choose nanobragg or exact")
     if dtype not in (torch.float64, torch.float32):

@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig
+from nanobrag_torch.config.crystal import SHAPES
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.amplitude_files import brings_cell
@@ -29,7 +30,6 @@ LARGEST_SEED = 2147483646
 LARGEST_THREADS = 256
 MOST_SOURCES = 200_000
 """Sources that can be made; of each a direction is worked out one by one."""
-SHAPES = ("square", "round", "gauss", "tophat")
 DTYPES = ("float64", "float32")
 PHYSICS = ("nanobragg", "exact")
 DEFAULT_PIXEL_MM, DEFAULT_DETSIZE_MM = 0.1, 102.4
@@ -157,7 +157,7 @@ def _check_not_negative(part: Any, *names: str) -> None:
 
 
 def _check_crystal(said: CrystalConfig) -> None:
-    _check_word("shape", said.shape, SHAPES)
+    _check_word("shape", said.shape, tuple(SHAPES))
     for name in ("misset_seed", "mosaic_seed"):
         _check_seed(name, getattr(said, name))
     _check_not_negative(said, "cell_a", "sample_x_mm", "sample_y_mm", "sample_z_mm", "water_um", "fudge")
