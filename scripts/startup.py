@@ -7,6 +7,7 @@ is taken, which other programs of the machine do not lengthen; medians.
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -60,14 +61,14 @@ def compared(words: list[str], old: Path, new: Path, folder: Path) -> dict[str, 
 
 def processor_s(words: list[str], source: Path, folder: Path) -> float:
     """Processor seconds of one start with the package in `source`."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-c", START, str(source), *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     if done.returncode not in (0, 9) or b"Traceback" in done.stderr:
         raise SystemExit(f"it does not start: {done.stderr.decode()[-500:]}")
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:

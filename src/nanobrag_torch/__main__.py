@@ -1,8 +1,6 @@
 """`python -m nanobrag_torch`: the command line."""
 
-import sys
-
-from nanobrag_torch.cli.main import main
+from nanobrag_torch.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -8,24 +8,25 @@ A program is a function from words to a status. `guarded` runs it so that
   everything is written;
 - characters that the terminal's encoding lacks are spelt out.
 
-`interruptible` keeps the main thread free for signals while native code computes.
+`interruptible` keeps the main thread free for signals while native code computes; `uncollected` and `leave` make the
+beginning and the end of a program short.
 """
 
 from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import io
 import os
 import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 FAULT = 70
 """Exit status after an error that is none of the input: out of memory, a failing system, a fault of the program."""
@@ -75,6 +76,8 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
             complain(name, said)
         except Exception as error:
             if wanted:
+                import traceback
+
                 _show(traceback.format_exc())
             complain(name, in_one_line(error))
             status = FAULT
@@ -82,8 +85,34 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
             complain(name, f"the standard output cannot be written: {out.failure}; the files are complete")
             status = FAULT
     if argv is None and (ended or _ABANDONED):
-        _leave(status)
+        _end_at_once(status)
     return status
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with a status, without taking the interpreter apart.
+
+    With torch loaded that takes longer than a small image. Threads that compute something are waited for, and what is
+    registered for the end is done.
+    """
+    with suppress(Exception):
+        threading._shutdown()  # type: ignore[attr-defined]
+    _end_at_once(status)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """A block that loads modules, in which no garbage is looked for.
+
+    Modules leave next to none, and going through all that torch makes takes longer than a small image.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def complain(name: str, text: str) -> None:
@@ -367,11 +396,8 @@ def interruptible(work: Callable[[], T]) -> T:
     return result[0]
 
 
-def _leave(status: int) -> None:
-    """End the process without waiting for threads that still compute, or for the interpreter to take itself apart.
-
-    With torch loaded that takes up to a second on a busy machine. What is registered for the end is done.
-    """
+def _end_at_once(status: int) -> NoReturn:
+    """End the process without waiting for threads; what is registered for the end is done."""
     with suppress(Exception):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nanobrag_torch
 from nanobrag_torch.cli.main import main, with_seeds
 from nanobrag_torch.cli.parse import parse
 from nanobrag_torch.errors import BackendUnavailable, InputError
@@ -186,6 +187,19 @@ def test_help_and_refusals_never_import_torch(words: list[str], tmp_path: Path) 
     code = f"import sys, os; os.chdir({str(tmp_path)!r}); from nanobrag_torch.cli.main import main; main({words!r})"
     done = python(f"{code}; sys.exit('torch' in sys.modules)")
     assert done.returncode == 0, done.stderr
+
+
+NOT_FOR_REFUSALS = ("hashlib", "pathlib", "platform", "shutil", "tomllib", "numpy", "nanobrag_torch.io.files")
+"""Modules that take long to load."""
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-lambda", "x"], ["-nonsense"]])
+def test_words_that_are_refused_load_next_to_nothing(words: list[str]) -> None:
+    source = str(Path(nanobrag_torch.__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {source!r}); from nanobrag_torch.cli.main import main; main({words!r})"
+    command = [sys.executable, "-S", "-P", "-c", f"{code}; print(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & set(NOT_FOR_REFUSALS)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-nonsense"], ["-cell", "40", "-hkl", "missing.hkl"]])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,32 @@ def test_after_a_signal_the_process_ends_without_taking_itself_apart() -> None:
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (143, "registered\n", "x: ended by SIGTERM\n")
+
+
+def test_a_program_that_is_done_ends_without_taking_itself_apart() -> None:
+    """Threads come to their end, what is registered is done, what was printed is written."""
+    code = (
+        "import atexit, sys, threading, time\nfrom nanobrag_torch import guard\n"
+        "class Slow:\n    def __del__(self): print('taken apart')\n"
+        "kept = Slow()\natexit.register(print, 'registered')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('computed'))).start()\n"
+        "print('said', end=' ')\nguard.leave(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (9, "said computed\nregistered\n", "")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_no_garbage_is_looked_for_while_modules_load(before: bool) -> None:
+    found = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        with suppress(ImportError), guard.uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is before
+    finally:
+        (gc.enable if found else gc.disable)()
 
 
 @pytest.mark.parametrize("link", [None, os.link, os.symlink], ids=["itself", "hard link", "symbolic link"])

@@ -11,9 +11,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from nanobrag_torch.config import Config, SamplingConfig
+from nanobrag_torch.config import Config, SamplingConfig, output
 from nanobrag_torch.errors import InputError
-from nanobrag_torch.io import made
 from nanobrag_torch.io.files import check_writable
 from nanobrag_torch.io.series import MASTER, Identity, checksum, numbered, record_name
 from nanobrag_torch.legacy_random import series_seed
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 FILES = ("nexus_file", "cbf_file", "noise_file", "int_file", "float_file", "pgm_file", "png_file")
 """Outputs by configuration field; the first that is named gives the record its name."""
 MOST_FRAMES = 1_000_000
-WITHOUT_EFFECT = {*made.WITHOUT_EFFECT, "scene_file", "save_scene_file", "command"}
+WITHOUT_EFFECT = {*output.WITHOUT_EFFECT, "scene_file", "save_scene_file", "command"}
 """Fields that change what is said or how it is computed, and no file."""
 FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from nanobrag_torch import __version__
 from nanobrag_torch.cli.flags import FLAGS
 from nanobrag_torch.cli.flags.words import looks_like_flag
-from nanobrag_torch.cli.help import flag_help, help_text, usage
-from nanobrag_torch.cli.outputs import files_said
 from nanobrag_torch.cli.parse import Parsed, bare, parse_line, words_behind
 from nanobrag_torch.cli.running import (
     complain,
@@ -27,14 +25,13 @@ from nanobrag_torch.cli.running import (
     with_dump,
     with_seeds,
 )
-from nanobrag_torch.cli.summary import is_short, summary_lines
 from nanobrag_torch.errors import FileFormatError, InputError, NanobragError, UsageError
-from nanobrag_torch.guard import guarded
-from nanobrag_torch.io.registry import FileRegistry
+from nanobrag_torch.guard import guarded, leave
 
 if TYPE_CHECKING:
     from nanobrag_torch.cli.outputs import Say
     from nanobrag_torch.config import Config
+    from nanobrag_torch.io.registry import FileRegistry
     from nanobrag_torch.settling.inputs import Inputs
 
 OK, REFUSED = 0, 9
@@ -54,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded("nanobrag", run_words, argv)
 
 
+def program() -> NoReturn:
+    """Run the command line of this process, and end it."""
+    leave(main())
+
+
 def run_words(words: Sequence[str], where: str = "", files: FileRegistry | None = None) -> int:
     """Run one command line without looking after interruptions.
 
@@ -71,7 +73,7 @@ def run_words(words: Sequence[str], where: str = "", files: FileRegistry | None 
     except NanobragError as error:
         return _refuse(error, {}, where)
     if parsed.action == "run":
-        return _run_or_refuse(parsed, where, files or FileRegistry())
+        return _run_or_refuse(parsed, where, files)
     try:
         print(_answer(parsed.action, words), flush=True)
     except InputError as error:
@@ -87,6 +89,8 @@ def _answer(action: str, words: Sequence[str]) -> str:
     """
     behind = words_behind(action, words)
     if action == "help":
+        from nanobrag_torch.cli.help import flag_help, help_text
+
         return flag_help(behind[0]) if behind and looks_like_flag(behind[0]) else help_text()
     if action == "completion":
         from nanobrag_torch.cli.completion import SHELLS, completion
@@ -98,7 +102,7 @@ def _answer(action: str, words: Sequence[str]) -> str:
     return f"nanobrag_torch {__version__}"
 
 
-def _run_or_refuse(parsed: Parsed, where: str, files: FileRegistry) -> int:
+def _run_or_refuse(parsed: Parsed, where: str, files: FileRegistry | None) -> int:
     flags = {**_FLAG_OF, **parsed.spelt}
     try:
         _run(parsed, flags, files)
@@ -111,12 +115,16 @@ def _with_flag(error: NanobragError, config: Config, flags: Mapping[str, str]) -
     """What is wrong with a file, behind the flag that names it."""
     if not isinstance(error, FileFormatError) or error.flag:
         return error
+    from nanobrag_torch.cli.outputs import files_said
+
     named = {path: flags[field] for field, path in reversed(list(files_said(config))) if field in flags}
     return error.behind(named[error.path]) if error.path in named else error
 
 
 def _refuse(error: NanobragError, flags: Mapping[str, str], where: str) -> int:
     if isinstance(error, UsageError):
+        from nanobrag_torch.cli.help import usage
+
         print(usage(), flush=True)
     if isinstance(error, InputError):
         text = f"{flags.get(error.field, error.field)}: {error.problem}"
@@ -127,8 +135,9 @@ def _refuse(error: NanobragError, flags: Mapping[str, str], where: str) -> int:
     return REFUSED
 
 
-def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry) -> None:
+def _run(parsed: Parsed, flags: Mapping[str, str], files: FileRegistry | None) -> None:
     """Everything from the configuration to the files on disk; torch is imported when all files have been read."""
+    from nanobrag_torch.cli.summary import is_short
     from nanobrag_torch.settling.checks import LARGEST_SEED
 
     # Of the clock in nanoseconds the last digits: two runs of the same second differ.
@@ -155,6 +164,7 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
     from nanobrag_torch.cli.modern import warn_of_losses
     from nanobrag_torch.cli.outputs import Results, output_names, write_outputs
     from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
+    from nanobrag_torch.cli.summary import is_short, summary_lines
     from nanobrag_torch.settling import settle
     from nanobrag_torch.settling.cost import check_cost
     from nanobrag_torch.settling.inputs import write_dump_for

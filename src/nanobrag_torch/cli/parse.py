@@ -7,7 +7,6 @@ The result holds what was said and nothing more: `settle` supplies defaults, pre
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +24,8 @@ from nanobrag_torch.config import (
     PathConfig,
     SamplingConfig,
 )
+from nanobrag_torch.config.output import WITHOUT_EFFECT
 from nanobrag_torch.errors import FileFormatError, InputError
-from nanobrag_torch.io.made import WITHOUT_EFFECT
 
 _PARTS: dict[str, type[Any]] = {
     "crystal": CrystalConfig,
@@ -136,6 +135,8 @@ def find_flag(word: str) -> Flag | None:
 
 def nearest(word: str) -> str:
     """Advice that names the known spelling closest to an unknown word."""
+    import difflib
+
     spellings = [*_EXACT, *_PREFIX]
     bare_word = word.lstrip("-")
     found = difflib.get_close_matches(bare_word[:LONGEST_FLAG], [s[1:] for s in spellings], n=1, cutoff=0.6)

@@ -37,11 +37,12 @@ def read(config: Config, flags: Mapping[str, str], files: FileRegistry | None = 
     Raises:
         NanobragError: something is refused.
     """
-    from nanobrag_torch.cli.outputs import check_outputs, output_names
-    from nanobrag_torch.io.files import sweep
-    from nanobrag_torch.io.stol import check_stol
-    from nanobrag_torch.settling.checks import check
-    from nanobrag_torch.settling.inputs import read_inputs
+    with guard.uncollected():
+        from nanobrag_torch.cli.outputs import check_outputs, output_names
+        from nanobrag_torch.io.files import sweep
+        from nanobrag_torch.io.stol import check_stol
+        from nanobrag_torch.settling.checks import check
+        from nanobrag_torch.settling.inputs import read_inputs
 
     check(config)
     check_outputs(config, flags, files)
@@ -146,7 +147,10 @@ def say_nothing(line: str) -> None:
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Compute with `count` threads, and give the process its own number back."""
-    import torch
+    with guard.uncollected():
+        import torch
+
+        import nanobrag_torch.pipeline.simulator  # noqa: F401
 
     before = torch.get_num_threads()
     try:

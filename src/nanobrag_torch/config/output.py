@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WITHOUT_EFFECT = (
+    "progress",
+    "quiet",
+    "printout",
+    "printout_pixel",
+    "threads",
+    "memory_MB",
+    "traceback",
+    "however_long",
+)
+"""Fields that change no pixel."""
+
 
 @dataclass(frozen=True)
 class OutputConfig:

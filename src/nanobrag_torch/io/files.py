@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -126,7 +124,7 @@ class WholeFiles:
         check_writable(path, field)
         target = Path(os.path.realpath(path))
         direct = _is_special(target)
-        part = f".nanobrag-{self._tag}{os.getpid()}-{secrets.token_hex(4)}.part"
+        part = f".nanobrag-{self._tag}{os.getpid()}-{os.urandom(4).hex()}.part"
         written = target if direct else target.parent / part
         try:
             with open(written, "wb") if direct else _locked(written) as handle:
@@ -137,7 +135,7 @@ class WholeFiles:
                     handle.flush()
                     os.fsync(handle.fileno())
             if target.exists() and not direct:
-                shutil.copymode(target, written)
+                written.chmod(stat.S_IMODE(target.stat().st_mode))
         except BaseException as error:
             if not direct:
                 _remove(written)

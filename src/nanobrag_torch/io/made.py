@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 
 from nanobrag_torch.config import Config
+from nanobrag_torch.config.output import WITHOUT_EFFECT
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.scene_toml import MADE, scene_text
 
@@ -22,22 +22,13 @@ WRITTEN_BY_A_RUN = (
 """Fields without a place in an image: what its run wrote beside it."""
 UNSAVED = ("save_scene_file", "scene_file", "header_file", "experiment_file", "command")
 """Fields without a place in a scene: files whose content the other fields hold, and the command."""
-WITHOUT_EFFECT = (
-    "progress",
-    "quiet",
-    "printout",
-    "printout_pixel",
-    "threads",
-    "memory_MB",
-    "traceback",
-    "however_long",
-)
-"""Fields that change no pixel."""
 _PACKAGES = ("torch", "numpy", "gemmi")
 
 
 def made_of(config: Config) -> dict[str, str]:
     """The versions of what computes, and the command if there was one."""
+    import platform  # with what it imports in turn, only for those who write
+
     versions = {"program": f"nanobrag_torch {_version('nanobrag_torch')}", "python": platform.python_version()}
     versions |= {name: _version(name) for name in _PACKAGES}
     return versions | ({"command": shlex.join(["nanobrag", *config.output.command])} if config.output.command else {})

@@ -31,6 +31,12 @@ def _twinned() -> Words:
     return Words(("share", "law"), (_LATTICES,), lambda words: 2, values)
 
 
+def _three(spelling: str, help: str, field: str, values: tuple[float, float, float], unit: str) -> Flag:
+    """A row of three numbers, along or about a, c* x a and c*; `values` are those of the example."""
+    example = " ".join((spelling, *(f"{value:g}" for value in values)))
+    return Flag((spelling,), help, example, {field: values}, reals(field, "a", "b", "c"), unit, extension=True)
+
+
 DISORDER = (
     Flag(
         ("-mosaic_law",),
@@ -42,14 +48,12 @@ DISORDER = (
         default="cap",
         extension=True,
     ),
-    Flag(
-        ("-mosaic_abc",),
+    _three(
+        "-mosaic_abc",
         "three mosaic spreads: about a, about c* x a, and about c*; with the law gauss unless another is given",
-        "-mosaic_abc 0.5 0.1 0.2",
-        {"crystal.mosaic_abc_deg": (0.5, 0.1, 0.2)},
-        takes=reals("crystal.mosaic_abc_deg", "a", "b", "c"),
-        unit="degrees",
-        extension=True,
+        "crystal.mosaic_abc_deg",
+        (0.5, 0.1, 0.2),
+        "degrees",
     ),
     Flag(
         ("-orientations",),
@@ -87,23 +91,19 @@ DISORDER = (
         default="5",
         extension=True,
     ),
-    Flag(
-        ("-diffuse_sigma",),
+    _three(
+        "-diffuse_sigma",
         "diffuse scattering of displaced cells: root mean square displacement along a, c* x a and c*",
-        "-diffuse_sigma 0.5 0.4 0.3",
-        {"crystal.diffuse_sigma_A": (0.5, 0.4, 0.3)},
-        takes=reals("crystal.diffuse_sigma_A", "a", "b", "c"),
-        unit="Å",
-        extension=True,
+        "crystal.diffuse_sigma_A",
+        (0.5, 0.4, 0.3),
+        "Å",
     ),
-    Flag(
-        ("-diffuse_gamma",),
+    _three(
+        "-diffuse_gamma",
         "length over which displacements are alike, along a, c* x a and c*",
-        "-diffuse_gamma 60 50 40",
-        {"crystal.diffuse_gamma_A": (60.0, 50.0, 40.0)},
-        takes=reals("crystal.diffuse_gamma_A", "a", "b", "c"),
-        unit="Å",
-        extension=True,
+        "crystal.diffuse_gamma_A",
+        (60.0, 50.0, 40.0),
+        "Å",
     ),
     Flag(
         ("-diffuse_group",),
