@@ -133,6 +133,26 @@ def test_predicted_spots_serve_without_a_table(sweep: Sweep) -> None:
     assert found.summaries[0]["after"].correlation > 0.98  # type: ignore[union-attr]
 
 
+def test_a_camera_far_off_is_located_first(sweep: Sweep, tmp_path: Path) -> None:
+    """Twenty pixels off, without spots that say where it is."""
+    panels = []
+    for panel in sweep.measured.detector.panels:
+        plane = panel.plane
+        away = 1e-3 * panel.pixel_mm[0] * (20.0 * plane.fast - 13.0 * plane.slow)
+        panels.append(replace(panel, plane=replace(plane, origin=plane.origin + away)))
+    for frame in sweep.folder.glob("*.cbf"):
+        shutil.copy(frame, tmp_path)
+    off = replace(sweep.measured, detector=replace(sweep.measured.detector, panels=tuple(panels)))
+    write_expt_list(tmp_path / "off.expt", [off])
+    said: list[str] = []
+    asked = job(sweep, expt=str(tmp_path / "off.expt"), refl=None, locate=True, refine=("misset", "scale", "detector"))
+    found = run(asked, said.append)
+    assert any(line.startswith("located by the camera") for line in said)
+    origin = found.measured[0].detector.panels[0].plane.origin
+    away = (origin - sweep.measured.detector.panels[0].plane.origin) / (1e-3 * panels[0].pixel_mm[0])
+    assert np.abs(away[:2]).max() < 0.3
+
+
 def test_the_command_says_what_it_does(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out"
     words = [str(sweep.off), str(sweep.refl), "--amplitudes", str(sweep.amplitudes), "-o", str(folder)]

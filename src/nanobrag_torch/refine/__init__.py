@@ -3,6 +3,7 @@
 from nanobrag_torch.models.quantities import QUANTITIES, Quantity
 from nanobrag_torch.refine.fit import Fit, Observation, fit
 from nanobrag_torch.refine.likelihood import Noise
+from nanobrag_torch.refine.locate import Located, Reach, locate
 from nanobrag_torch.refine.losses import correlation, gaussian, poisson
 from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Estimate, Refined, Schedule
 from nanobrag_torch.refine.parameters import Parameters
@@ -15,16 +16,19 @@ __all__ = [
     "Constraints",
     "Estimate",
     "Fit",
+    "Located",
     "Noise",
     "Observation",
     "Parameters",
     "Quantity",
+    "Reach",
     "Refined",
     "Schedule",
     "Shot",
     "correlation",
     "fit",
     "gaussian",
+    "locate",
     "poisson",
     "refine_shots",
 ]

@@ -41,6 +41,7 @@ class Job:
         choice: which reflections.
         noise: of the detector; its `relative` says how wrong the model of a spot may be.
         centroids: refine the geometry from centroids first, where there are some.
+        locate: find camera and crystal on the first image before anything else; of a single experiment.
         amplitude_width: prior of the logarithm of an amplitude, where amplitudes are refined.
         steps: at most so many steps.
         only: first and last experiment of the list that are taken; all by default.
@@ -57,6 +58,7 @@ class Job:
     choice: Choice = field(default_factory=Choice)
     noise: Noise = field(default_factory=lambda: Noise(relative=0.1))
     centroids: bool = True
+    locate: bool = False
     amplitude_width: float = 0.3
     steps: int = 60
     only: tuple[int, int] | None = None

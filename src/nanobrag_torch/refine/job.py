@@ -20,13 +20,16 @@ from nanobrag_torch.io.expt_list import by_identifier, read_expt_list
 from nanobrag_torch.io.expt_models import Measured
 from nanobrag_torch.io.refl import read_refl
 from nanobrag_torch.io.reflection_table import ReflectionTable
+from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine.asked import AMPLITUDES, OWN, Job, names_of
 from nanobrag_torch.refine.centroids import refine_all_centroids
+from nanobrag_torch.refine.fit import Observation
 from nanobrag_torch.refine.frames import Frames, read_frames
 from nanobrag_torch.refine.gather import Gathered, gather, scaled
 from nanobrag_torch.refine.likelihood import Noise
+from nanobrag_torch.refine.locate import locate
 from nanobrag_torch.refine.measures import Explained, Summary, explainable, explained, spots_of, summary
 from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Present, Restraints, Schedule
 from nanobrag_torch.refine.result import Result, Strange
@@ -65,12 +68,14 @@ def run(
     amplitudes = read_amplitudes(job.amplitudes, job.column)
     for experiment in frames.experiments:
         check_amplitudes(experiment, amplitudes, job.amplitudes)
+    table = table_of(amplitudes)
+    if job.locate and begin is None:
+        frames = _located(job, frames, table, say)
     if job.centroids and tables is not None and begin is None:
         found = refine_all_centroids(frames.experiments, tables)
         frames = replace(frames, experiments=tuple(c.measured for c in found), _cache=None)
         rms = np.median([c.rms for c in found], axis=0)
         say(f"geometry from centroids: rms {rms[0]:.2f}, {rms[1]:.2f} pixel, {rms[2]:.2f} image")
-    table = table_of(amplitudes)
     model = job.model or Model()
     gathered: list[Gathered] = []
     strange: list[Strange] = []
@@ -89,6 +94,23 @@ def run(
         say(f"{len(strange)} of them are left out: the start does not explain them at all (see the report)")
     result = _refined(job, frames, gathered, (amplitudes.cell, amplitudes.space_group), say, keep)
     return replace(result, strange=tuple(strange))
+
+
+def _located(job: Job, frames: Frames, table: StructureFactors, say: Say) -> Frames:
+    """The frames with camera and crystal moved to where they explain the first image."""
+    if len(frames.experiments) > 1:
+        raise InputError("--locate", f"the list has {len(frames.experiments)} experiments", "choose one: --experiments")
+    (measured,) = frames.experiments
+    begun = start_of(measured, table, job.model or Model())
+    seen = Observation.of(list(frames.photons(0)), keep=list(frames.good(0)))
+    found = locate(begun, seen)
+    slow, fast = found.shift
+    say(
+        f"located by the {found.decided}: spots moved by {fast:+.1f}, {slow:+.1f} pixel, distance by "
+        f"{100.0 * (found.distance - 1.0):+.2f} %, turned by {float(found.turn_deg.norm()):.2f} degrees "
+        f"(correlation {found.score:.3f}, second {found.second:.3f})"
+    )
+    return replace(frames, experiments=(refined_measured(measured, found.experiment),), _cache=None)
 
 
 def _read(job: Job, say: Say) -> tuple[Frames, list[ReflectionTable] | None]:

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     add("--domains", type=int, default=30, metavar="N", help="orientations that stand for it [30]")
     add("--phi-steps", type=int, default=4, metavar="N", help="steps over the rotation of an image [4]")
     add("--oversample", type=int, default=2, metavar="N", help="sub-pixels per side [2]")
+    add("--locate", action="store_true", help="find camera and crystal first, from the first image")
     add("--no-centroids", action="store_true", help="begin with the pixels at once")
     add("--steps", type=int, default=60, metavar="N", help="steps at most [60]")
     add("--resume", action="store_true", help="go on where an interrupted run of the same folder stood")
@@ -157,6 +158,7 @@ def job_of(said: argparse.Namespace) -> Job:
         choice=Choice(core=said.core, border=said.border, most=said.most, leave_out=said.leave_out),
         noise=Noise(said.gain, said.readout, said.zinger or float("inf"), said.model_error),
         centroids=not said.no_centroids,
+        locate=said.locate,
         steps=said.steps,
         only=_range(said.experiments),
     )
