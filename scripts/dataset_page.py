@@ -39,14 +39,19 @@ def _rates(rates: dict[str, Any]) -> list[str]:
 
 
 def _labels(labels: dict[str, Any]) -> list[str]:
-    lines = ["## Labels", "", "Places against centroids of isolated noise-free spots, pixels:", ""]
+    lines = [
+        "## Labels",
+        "",
+        "Places against centroids of noise-free spots, each drawn alone with all its streaks, pixels:",
+        "",
+    ]
     lines += ["| crystals | spots | median | 95 % | largest |", "|---|---|---|---|---|"]
     for name, x in labels["centroids"].items():
         lines.append(f"| {name} | {x['spots']} | {x['median']:.4f} | {x['p95']:.4f} | {x['max']:.4f} |")
     lines += [
         "",
-        "A square crystal's spots have streaks that leave every window, so the centroid in a window is not that of the",
-        "spot; a top hat's edge is drawn in steps of a third of a pixel.",
+        "Streaks of a square crystal reach half-way to the neighbouring lattice points, where the next reflection begins.",
+        "A top hat was drawn with 24 x 24 points in a pixel, for its edge; the others with 3 x 3.",
         "",
         "Places against DIALS' prediction from the same `.expt`, pixels:",
         "",

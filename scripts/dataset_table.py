@@ -58,6 +58,7 @@ vary:
   orientation: {{rotations: all}}
 labels: {{noise_free: true}}
 """
+SPOT_IMAGES = 48
 PREDICT = """
 import sys
 import numpy as np
@@ -105,25 +106,24 @@ def table_of_amplitudes(folder: Path) -> None:
     np.savetxt(folder / "t.hkl", rows, fmt="%d %d %d %.2f")
 
 
-def centroids(shape: str, more: str, least: float) -> dict[str, Any]:
-    """Distances between labelled places and centroids of noise-free spots that have no neighbour in their window."""
+def centroids(shape: str, more: str, least: float, fine: int = 3) -> dict[str, Any]:
+    """Distances between labelled places and centroids of noise-free spots, each rendered alone with all its streaks."""
     from nanobrag_torch.dataset.images import Maker
 
-    reach, found = 4, []
+    reach, found = 40, []
+    text = SPOTS.format(shape=shape, more=more).replace("oversample: 3", f"oversample: {fine}")
     with tempfile.TemporaryDirectory() as name:
-        maker = Maker(population(SPOTS.format(shape=shape, more=more), Path(name)))
-        for sample in maker.samples(range(16)):
-            table, image = sample.reflections, sample.extra["noise_free"].astype(np.float64)
-            for place in np.flatnonzero(table["partiality"] >= least):
+        maker = Maker(population(text, Path(name)))
+        for sample in maker.samples(range(SPOT_IMAGES)):
+            table, base = sample.reflections, maker.experiment(sample.number)
+            middle = np.maximum(np.abs(table["fast"] - 128), np.abs(table["slow"] - 128)) < 127 - reach
+            for place in np.flatnonzero((table["partiality"] >= least) & middle):
                 fast, slow = table["fast"][place], table["slow"][place]
-                f, s = int(fast) - reach, int(slow) - reach
-                near = (np.abs(table["fast"] - fast) < 2 * reach + 2) & (np.abs(table["slow"] - slow) < 2 * reach + 2)
-                if near.sum() > 1 or min(f, s) < 0 or max(f, s) + 2 * reach + 1 > 256:
-                    continue
-                window = image[s : s + 2 * reach + 1, f : f + 2 * reach + 1]
-                y, x = np.mgrid[: 2 * reach + 1, : 2 * reach + 1] + 0.5
+                alone = only(base, [int(table[x][place]) for x in "hkl"])
+                s, f, photons = window(alone, int(fast), int(slow), reach)
+                whole = photons.sum()
                 found.append(
-                    np.hypot((window * x).sum() / window.sum() + f - fast, (window * y).sum() / window.sum() + s - slow)
+                    np.hypot((photons * (f + 0.5)).sum() / whole - fast, (photons * (s + 0.5)).sum() / whole - slow)
                 )
     return {
         "spots": len(found),
@@ -131,6 +131,28 @@ def centroids(shape: str, more: str, least: float) -> dict[str, Any]:
         "p95": float(np.percentile(found, 95)),
         "max": float(np.max(found)),
     }
+
+
+def only(base: Any, hkl: list[int]) -> Any:
+    """The scene with one reflection."""
+    import torch
+
+    from nanobrag_torch.kernels.structure_factors import StructureFactors
+
+    zero = torch.zeros((), dtype=torch.float64)
+    alone = StructureFactors(torch.full((1, 1, 1), 100.0, dtype=torch.float64), tuple(hkl), zero, 1)
+    return base.replace(crystal=base.crystal.replace(structure_factors=alone, interpolate=False))
+
+
+def window(scene: Any, fast: int, slow: int, reach: int) -> tuple[Any, Any, Any]:
+    """Slow and fast of the pixels within `reach`, and their photons."""
+    import torch
+
+    from nanobrag_torch import Simulator
+
+    rows, columns = torch.arange(slow - reach, slow + reach + 1), torch.arange(fast - reach, fast + reach + 1)
+    s, f = (x.reshape(-1) for x in torch.meshgrid(rows, columns, indexing="ij"))
+    return s.numpy(), f.numpy(), Simulator(scene).run(torch.stack([s, f], dim=1)).values[0].numpy()
 
 
 def dials() -> dict[str, Any]:
@@ -164,9 +186,7 @@ def partialities(shape: str, count: int = 10) -> dict[str, Any]:
     """Partialities against sums over phi of one reflection alone, over the closed form of the whole; in percent."""
     import torch
 
-    from nanobrag_torch import Simulator
     from nanobrag_torch.dataset.images import Maker
-    from nanobrag_torch.kernels.structure_factors import StructureFactors
     from nanobrag_torch.units import CLASSICAL_ELECTRON_RADIUS_SQUARED
 
     osc, steps, reach, size = 0.4, 40, 100, 512
@@ -187,17 +207,12 @@ def partialities(shape: str, count: int = 10) -> dict[str, Any]:
     errors = []
     for place in np.flatnonzero(inside)[:: max(inside.sum() // count, 1)][:count]:
         hkl = [int(table[x][place]) for x in "hkl"]
-        zero = torch.zeros((), dtype=torch.float64)
-        alone = StructureFactors(torch.full((1, 1, 1), 100.0, dtype=torch.float64), tuple(hkl), zero, 1)
-        one = base.replace(crystal=base.crystal.replace(structure_factors=alone, interpolate=False))
+        one = only(base, hkl)
         width = float(np.radians(osc))
         step = torch.tensor(width / 200, dtype=torch.float64)
         one = one.replace(scan=one.scan.replace(start=one.scan.start + 0.5 * step, step=step, steps=200))
         fast, slow = int(table["fast"][place]), int(table["slow"][place])
-        rows, columns = torch.arange(slow - reach, slow + reach + 1), torch.arange(fast - reach, fast + reach + 1)
-        s, f = torch.meshgrid(rows, columns, indexing="ij")
-        pixels = torch.stack([s.reshape(-1), f.reshape(-1)], dim=1)
-        part = float(Simulator(one).run(pixels).values[0].sum()) * width
+        part = float(window(one, fast, slow, reach)[2].sum()) * width
         # The whole: r_e² Φ F² P λ² (∫|L|² d³q) / |dε/dφ|, with ε = |s0 + q| - 1/λ.
         q = np.array(hkl) @ np.linalg.inv(cells).T
         turn = table["phi"][place] - np.radians(sample.parameters["phi_deg"])
@@ -215,7 +230,7 @@ def partialities(shape: str, count: int = 10) -> dict[str, Any]:
 def labels() -> dict[str, Any]:
     found: dict[str, Any] = {"centroids": {}, "partialities": {}}
     for shape in ("gauss", "round", "tophat", "square"):
-        found["centroids"][f"{shape}, stills"] = centroids(shape, "", 0.5)
+        found["centroids"][f"{shape}, stills"] = centroids(shape, "", 0.5, 24 if shape == "tophat" else 3)
     found["centroids"]["gauss, 12 domains of 0.3 deg"] = centroids(
         "gauss", ", mosaic_domains: 12, mosaic_spread_deg: 0.3", 0.2
     )

@@ -148,7 +148,7 @@ def _reach(law: Law, lengths: Floats, seen: Sight, threshold: float) -> Floats:
     if law.shape == "tophat":
         width = width * np.sqrt(TOPHAT_CUT)
     # A mean over domains, steps and sources can reach the threshold only if one of them does.
-    return Rocking(law.shape, width, np.empty((len(width), 0))).reach(threshold)
+    return Rocking(law.shape, width, *2 * (np.empty((len(width), 0)),)).reach(threshold)
 
 
 def _evaluated(seen: Sight, law: Law, threshold: float, some: Candidates) -> Spots:
