@@ -18,6 +18,17 @@ def available_memory() -> float:
     return max(0.0, min(_of_the_machine(), _of_the_group(), _of_the_process()))
 
 
+def peak_memory() -> float:
+    """Bytes that this process has held at most since its program was started.
+
+    What `getrusage` says begins with what the process that started this one held.
+    """
+    found = _numbers(_PROC / "self" / "status").get("VmHWM")
+    if found is not None:
+        return found * 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
 def _of_the_machine() -> float:
     found = _numbers(_PROC / "meminfo").get("MemAvailable", math.inf)
     return found * 1024

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from nanobrag_torch.hostile.targets import inputs, targets, try_one
+from nanobrag_torch.memory import peak_memory
 
 MEMORY = 4 * 2**30
 """Bytes of address space."""
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             if problem:
                 found += 1
                 print(json.dumps({"kind": kind, "seed": seed, "number": number, "problem": problem[:400]}), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     seconds = time.perf_counter() - begun
     told = {"done": kind, "count": count, "found": found, "slowest_s": slowest, "peak_MB": peak, "seconds": seconds}
     print(json.dumps(told), flush=True)

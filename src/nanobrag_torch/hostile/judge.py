@@ -20,6 +20,7 @@ import numpy as np
 
 from nanobrag_torch.guard import FAULT
 from nanobrag_torch.hostile.lines import BadLine, bad_lines
+from nanobrag_torch.memory import peak_memory
 
 REFUSED = 9
 SLOW_S, WAITING_S = 5.0, 60.0
@@ -127,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
             found += 1
             told = {"number": number, "about": line.about, "words": list(line.words), "problem": problem}
             print(json.dumps(told), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     told = {"done": "bad", "count": done, "found": found, "slowest_s": slowest, "peak_MB": peak, "statuses": statuses}
     print(json.dumps(told), flush=True)
     return 1 if found else 0
