@@ -34,6 +34,10 @@ class Purpose(IntEnum):
     READOUT = 2
     FLICKER = 3
     CALIBRATION = 4
+    SHARED_FAST = 5
+    SHARED_SLOW = 6
+    ROUNDING = 7
+    DEFECTS = 8
 
 
 def philox(seed: int, frame: int, purpose: int, block: ArrayLike, stage: int = 0) -> Words:
