@@ -34,6 +34,7 @@ from nanobrag_torch.io.expt_list import read_expt_list
 from nanobrag_torch.io.expt_write import write_expt_list
 from nanobrag_torch.io.nexus import NexusImages, write_nexus
 from nanobrag_torch.io.refl import read_refl, write_refl
+from nanobrag_torch.io.scene import cell_constants
 from nanobrag_torch.io.smv import write_smv
 from nanobrag_torch.legacy_random import LegacyRandom, Stream
 from nanobrag_torch.physics.noise import noise_image
@@ -350,10 +351,8 @@ def lattice_errors(found: np.ndarray, simulated: np.ndarray) -> tuple[float, flo
 
 def cell_of(reciprocal: np.ndarray) -> list[float]:
     """a, b, c, alpha, beta, gamma (degrees) of columns a*, b*, c*."""
-    rows = np.linalg.inv(reciprocal)
-    lengths = np.linalg.norm(rows, axis=1)
-    cosines = [rows[j] @ rows[k] / (lengths[j] * lengths[k]) for j, k in ((1, 2), (2, 0), (0, 1))]
-    return [*lengths, *np.degrees(np.arccos(cosines))]
+    constants: list[float] = cell_constants(np.linalg.inv(reciprocal)).tolist()
+    return constants
 
 
 def report(table: Table) -> str:

@@ -19,7 +19,7 @@ import torch
 from nanobrag_torch.io.expt_list import read_expt_list
 from nanobrag_torch.io.expt_models import ImagesModel, Measured
 from nanobrag_torch.io.expt_write import write_expt_list
-from nanobrag_torch.io.scene import rotation
+from nanobrag_torch.io.scene import cell_constants, rotation
 from nanobrag_torch.refine import Observation, Schedule, Shot, refine_shots
 from nanobrag_torch.refine.asked import Job
 from nanobrag_torch.refine.frames import read_frames
@@ -27,7 +27,7 @@ from nanobrag_torch.refine.gather import Choice
 from nanobrag_torch.refine.job import run
 from nanobrag_torch.refine.measures import Spots, explained, spots_of
 from nanobrag_torch.refine.result import Result
-from nanobrag_torch.refine.starting import Model, read_amplitudes, start_of, table_of
+from nanobrag_torch.refine.starting import CrystalStart, read_amplitudes, start_of, table_of
 from nanobrag_torch.spots import Spread, predict
 
 ROOT = Path(__file__).parents[1]
@@ -53,10 +53,7 @@ def moved(measured: Measured, folder: Path) -> Measured:
 
 def cell_of(measured: Measured) -> gemmi.UnitCell:
     assert measured.crystal is not None
-    rows = measured.crystal.cell
-    lengths = np.linalg.norm(rows, axis=1)
-    angles = [np.degrees(np.arccos(rows[i] @ rows[j] / lengths[i] / lengths[j])) for i, j in ((1, 2), (2, 0), (0, 1))]
-    return gemmi.UnitCell(*lengths, *angles)
+    return gemmi.UnitCell(*cell_constants(measured.crystal.cell))
 
 
 def turn_between(one: Measured, other: Measured) -> float:
@@ -120,9 +117,8 @@ def single_frame(data: Path) -> str:
     """How long a still of 2.5 megapixels with 50 spots takes, once it is loaded."""
     frames = read_frames(data / "sweep_01.expt")
     measured = replace(frames.experiments[0], scan=None)
-    begun = start_of(
-        measured, table_of(read_amplitudes(data / "amplitudes.mtz", "F")), Model(domains=20, cells=60.0, mosaic_deg=0.2)
-    )
+    crystal = CrystalStart(domains=20, cells=60.0, mosaic_deg=0.2)
+    begun = start_of(measured, table_of(read_amplitudes(data / "amplitudes.mtz", "F")), crystal)
     shape = measured.detector.panels[0].shape
     window = np.stack(np.meshgrid(np.arange(-7, 8), np.arange(-7, 8), indexing="ij"), -1).reshape(-1, 2)
     spots = predict(measured, spread=Spread(mosaicity_deg=0.5, domain_A=400.0))

@@ -26,10 +26,17 @@ from nanobrag_torch.refine.job import run
 from nanobrag_torch.refine.likelihood import Noise
 from nanobrag_torch.refine.main import main
 from nanobrag_torch.refine.result import OUTPUTS, Result
-from nanobrag_torch.refine.starting import Model, check_amplitudes, free_cell, read_amplitudes, start_of, table_of
+from nanobrag_torch.refine.starting import (
+    CrystalStart,
+    check_amplitudes,
+    free_cell,
+    read_amplitudes,
+    start_of,
+    table_of,
+)
 from nanobrag_torch.refine.symmetry import cell_freedom, space_group, unique_indices
 
-MODEL = Model(cells=12.0, mosaic_deg=0.15, phi_steps=8)
+MODEL = CrystalStart(cells=12.0, mosaic_deg=0.15, phi_steps=8)
 
 
 Sweep = Any

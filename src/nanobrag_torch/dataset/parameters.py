@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nanobrag_torch.dataset.population import Population
 from nanobrag_torch.dataset.scenes import Block
 from nanobrag_torch.dataset.sight import Sight
+from nanobrag_torch.io.scene import cell_constants
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.units import degrees_from_radians, mm_from_metres
 
@@ -25,7 +25,7 @@ def parameters(population: Population, block: Block, seen: Sight) -> list[dict[s
         values = block.variants.get(name)
         settled = QUANTITIES[name].take(block.base)[None].expand(count, *QUANTITIES[name].take(block.base).shape)
         columns[name] = (settled if values is None else values).detach().numpy()
-    columns["cell"] = _cell(seen.at_start)
+    columns["cell"] = cell_constants(seen.at_start)
     columns["cell_vectors"] = seen.at_start.reshape(count, 9)
     columns["wavelength"] = seen.wavelength[:, seen.wavelength.shape[1] // 2]
     images = np.arange(count)
@@ -48,12 +48,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return list(value) if isinstance(value, tuple) else value
-
-
-def _cell(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """a, b, c (Å), alpha, beta, gamma (degrees) [b, 6] of cell vectors [b, 3, 3]."""
-    lengths = np.linalg.norm(vectors, axis=2)
-    unit = vectors / lengths[..., None]
-    cosines = [(unit[:, i] * unit[:, j]).sum(1) for i, j in ((1, 2), (0, 2), (0, 1))]
-    angles = degrees_from_radians(np.arccos(np.clip(np.stack(cosines, axis=1), -1.0, 1.0)))
-    return np.concatenate([lengths, angles], axis=1)

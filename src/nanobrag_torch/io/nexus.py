@@ -24,9 +24,8 @@ from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import Opening, PathLike, read_bytes, whole_file
 from nanobrag_torch.io.hdf5_links import check_links
 from nanobrag_torch.io.nexus_joined import Joined, joined_data
-from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, rotation
+from nanobrag_torch.io.scene import GAP, THINNEST, Floats, Scene, ScenePanel, cell_constants, rotation
 from nanobrag_torch.memory import available_memory
-from nanobrag_torch.units import degrees_from_radians
 
 if TYPE_CHECKING:
     import h5py
@@ -164,18 +163,7 @@ def _sample(entry: h5py.Group, phi: Sequence[float], scene: Scene) -> None:
     _number(axes, "phi_end", start + scene.osc, "deg")
     _number(axes, "phi_increment_set", scene.osc, "deg")
     if scene.cell is not None:
-        _number(sample, "unit_cell", [_parameters(scene.cell)])
-
-
-def _parameters(cell: Floats) -> list[float]:
-    """a, b, c (Å), alpha, beta, gamma (degrees) of cell vectors [3, 3]."""
-    lengths = np.linalg.norm(cell, axis=1)
-    angles = []
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        cos = np.clip(cell[j] @ cell[k] / (lengths[j] * lengths[k]), -1.0, 1.0)
-        angles.append(degrees_from_radians(float(np.arccos(cos))))
-    return [*map(float, lengths), *angles]
+        _number(sample, "unit_cell", [cell_constants(scene.cell)])
 
 
 def _detector(instrument: h5py.Group, images: NexusImages, scene: Scene) -> h5py.Group:

@@ -214,3 +214,12 @@ def rotation(axis: Sequence[float] | Floats, degrees: float) -> Floats:
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     angle = np.radians(degrees)
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
+
+
+def cell_constants(vectors: Floats) -> Floats:
+    """a, b, c (Å), alpha, beta, gamma (degrees) [..., 6] of cell vectors [..., 3, 3], one in each row."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    unit = vectors / lengths[..., None]
+    cosines = [(unit[..., i, :] * unit[..., j, :]).sum(-1) for i, j in ((1, 2), (2, 0), (0, 1))]
+    angles = np.degrees(np.arccos(np.clip(np.stack(cosines, axis=-1), -1.0, 1.0)))
+    return np.concatenate([lengths, angles], axis=-1)

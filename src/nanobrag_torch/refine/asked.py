@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.io.expt_models import Measured
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine.gather import Choice
 from nanobrag_torch.refine.likelihood import Noise
-from nanobrag_torch.refine.starting import Model
+from nanobrag_torch.refine.starting import CrystalStart
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "cell": ("cell_lengths", "cell_angles"),
@@ -21,8 +24,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """Names of what belongs together; any other name is one of `QUANTITIES`."""
 DEFAULT = ("misset", "cell", "N", "mosaic_spread", "scale", "detector")
 AMPLITUDES = "amplitudes"
+_ALIKE = 1e-9
+"""Metres, and parts of unit vectors, by which panels of the same detector may differ."""
 OWN = ("misset", "fluence", "phi")
-"""Quantities with a value for every shot, where there are several; the others are shared."""
+"""Quantities with a value for every experiment, where there are several."""
+OF_SWEEPS = ("cell_lengths", "cell_angles", "N", "mosaic_spread", "mosaic_spreads")
+"""Quantities that every sweep determines by itself; stills of one list share them."""
+OF_DETECTORS = ("detector_shift", "detector_turn", "panel_shifts", "panel_turns")
+"""Quantities that experiments share where they have the same detector."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,8 @@ class Job:
         amplitudes: an MTZ or reflection mmCIF file.
         column: of the amplitudes; the first by default.
         refine: names: `misset`, `cell`, `N`, `mosaic_spread`, `scale`, `detector`, `amplitudes`, or any quantity.
-        shared: those with one value for all experiments; by default all but misset and scale.
+        shared: those with one value for all experiments; by default all but misset, scale and phi, and but cell, N
+            and mosaic spread of sweeps.
         restraints: by name, mean (`None` = the start) and width of a prior, the user's units.
         model: what the list leaves open.
         choice: which reflections.
@@ -54,7 +64,7 @@ class Job:
     refine: Sequence[str] = DEFAULT
     shared: Sequence[str] | None = None
     restraints: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
-    model: Model | None = None
+    model: CrystalStart | None = None
     choice: Choice = field(default_factory=Choice)
     noise: Noise = field(default_factory=lambda: Noise(relative=0.1))
     centroids: bool = True
@@ -64,14 +74,14 @@ class Job:
     only: tuple[int, int] | None = None
 
 
-def names_of(job: Job, experiment: Experiment) -> list[str]:
-    """The quantities behind the names of a job.
+def names_of(names: Sequence[str], experiment: Experiment, flag: str = "--refine") -> list[str]:
+    """The quantities behind names that `flag` gave.
 
     Raises:
         InputError: an unknown name, with the known ones.
     """
     found: list[str] = []
-    for name in job.refine:
+    for name in names:
         if name == AMPLITUDES:
             continue
         if name == "mosaic_spread" and experiment.crystal.mosaic.spreads is not None:
@@ -80,5 +90,32 @@ def names_of(job: Job, experiment: Experiment) -> list[str]:
     unknown = [name for name in found if name not in QUANTITIES or name == AMPLITUDES]
     if unknown:
         known = ", ".join([*GROUPS, AMPLITUDES, *(name for name in QUANTITIES if name != AMPLITUDES)])
-        raise InputError("--refine", f"{unknown[0]} is not known", f"choose among {known}")
+        raise InputError(flag, f"{unknown[0]} is not known", f"choose among {known}")
     return found
+
+
+def own_names(job: Job, names: Sequence[str], experiment: Experiment, measured: Sequence[Measured]) -> list[str]:
+    """Those of the quantities that have a value for every experiment of a list.
+
+    Raises:
+        InputError: an unknown name among the shared ones.
+    """
+    if len(measured) == 1:
+        return []
+    if job.shared is not None:
+        shared = names_of(job.shared, experiment, "--shared")
+        return [name for name in names if name not in shared]
+    own = [*OWN, *(() if any(one.still for one in measured) else OF_SWEEPS)]
+    own += () if same_detector(measured) else OF_DETECTORS
+    return [name for name in names if name in own]
+
+
+def same_detector(measured: Sequence[Measured]) -> bool:
+    """Whether all experiments have the same panels in the same places."""
+    first = measured[0].detector.panels
+    return all(len(one.detector.panels) == len(first) for one in measured) and all(
+        np.allclose(a, b, rtol=0.0, atol=_ALIKE)
+        for one in measured[1:]
+        for p, q in zip(first, one.detector.panels, strict=True)
+        for a, b in ((p.plane.origin, q.plane.origin), (p.plane.fast, q.plane.fast), (p.plane.slow, q.plane.slow))
+    )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.expt_models import DetectorModel, Measured
 from nanobrag_torch.io.reflection_table import ReflectionTable
-from nanobrag_torch.io.scene import rotation
+from nanobrag_torch.io.scene import cell_constants, rotation
 from nanobrag_torch.refine.symmetry import cell_freedom, space_group
 from nanobrag_torch.spots.predict import crossing_near
 
@@ -29,6 +29,7 @@ _CELL, _SHIFT_M, _TURN = 0.01, 3e-3, 0.02
 _HUBER = 2.0
 _STEPS, _LITTLE = 40, 1e-10
 _PARAMETERS = 12
+_PRIOR = np.array([1 / _TURN] * 3 + [1 / _CELL] * 6 + [1 / _SHIFT_M] * 3)
 
 
 @dataclass(frozen=True)
@@ -57,63 +58,151 @@ def refine_centroids(measured: Measured, reflections: ReflectionTable, *, detect
     Raises:
         InputError: no crystal, or fewer spots than are needed.
     """
+    turns, cell, shifts = _columns(measured)
+    own = np.hstack([turns, cell, shifts] if detector else [turns, cell])
+    return _fitted([measured], [_usable(measured, reflections, 0)], own, shifts[:, :0])[0]
+
+
+def refine_all_centroids(
+    experiments: Sequence[Measured], reflections: Sequence[ReflectionTable], *, shared_cell: bool, shared_detector: bool
+) -> list[Centroids]:
+    """Rotations of all experiments, with their cells and the detector's position, from observed centroids.
+
+    Args:
+        experiments: the starts, within a degree or so.
+        reflections: of each experiment, indexed, with `xyzobs.px.value`.
+        shared_cell: one cell for all crystals, which starts at the mean of theirs; else each has its own.
+        shared_detector: one shift for all; else each experiment's detector moves by itself.
+
+    Raises:
+        InputError: no crystal, or fewer spots in an experiment than are needed; its number is named.
+    """
+    usable = [_usable(e, t, place) for place, (e, t) in enumerate(zip(experiments, reflections, strict=True))]
+    turns, cell, shifts = _columns(experiments[0])
+    if shared_cell:
+        experiments = with_mean_cell(experiments)
+    own = [turns] + [part for part, shared in ((cell, shared_cell), (shifts, shared_detector)) if not shared]
+    common = [part for part, shared in ((cell, shared_cell), (shifts, shared_detector)) if shared]
+    return _fitted(experiments, usable, np.hstack(own), np.hstack([shifts[:, :0], *common]))
+
+
+def with_mean_cell(experiments: Sequence[Measured]) -> list[Measured]:
+    """The same orientations, all with the mean of the cells."""
+    found = []
+    constants = [cell_constants(e.crystal.cell) for e in experiments if e.crystal is not None]
+    mean = np.mean(constants, axis=0)
+    for measured, old in zip(experiments, constants, strict=True):
+        assert measured.crystal is not None
+        change = np.concatenate([mean[:3] / old[:3] - 1.0, np.radians(mean[3:] - old[3:])])
+        crystal = replace(measured.crystal, cell=strained(measured.crystal.cell, change), points=None)
+        found.append(replace(measured, crystal=crystal))
+    return found
+
+
+def _usable(measured: Measured, reflections: ReflectionTable, place: int) -> ReflectionTable:
+    """The indexed spots with a centroid."""
     if measured.crystal is None:
-        raise InputError("experiment", "it has no crystal", "index it first")
-    rows = reflections.indexed() & np.isfinite(reflections.observed).all(axis=1)
-    spots = reflections.select(rows)
+        raise InputError(f"experiment {place}", "it has no crystal", "index it first")
+    spots = reflections.select(reflections.indexed() & np.isfinite(reflections.observed).all(axis=1))
     if len(spots) < 4:
-        raise InputError("reflections", f"{len(spots)} indexed spots are too few", "four are needed at least")
-    free = _free(measured, detector)
-    at = np.zeros(_PARAMETERS)
-    prior = np.array([1 / _TURN] * 3 + [1 / _CELL] * 6 + [1 / _SHIFT_M] * 3)
-    cost = np.inf
-    damping = 1e-3
+        text = f"{len(spots)} indexed spots are too few"
+        raise InputError(f"experiment {place}", text, "four are needed at least; leave it out, or skip the centroids")
+    return spots
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where the parameters stand: of each experiment [n, own], and of all [common]."""
+
+    own: Floats
+    common: Floats
+
+
+def _fitted(
+    experiments: Sequence[Measured], spots: Sequence[ReflectionTable], own: Floats, common: Floats
+) -> list[Centroids]:
+    """Damped Gauss-Newton steps; columns [12, ...] say what moves alone and what moves together."""
+    at = _At(np.zeros((len(experiments), own.shape[1])), np.zeros(common.shape[1]))
+
+    def places(state: _At) -> list[Floats]:
+        return [own @ x + common @ state.common for x in state.own]
+
+    def cost_of(state: _At) -> float:
+        total = 0.5 * float(((_PRIOR[:, None] * own @ state.own.T) ** 2).sum())
+        total += 0.5 * float(((_PRIOR * (common @ state.common)) ** 2).sum())
+        for measured, table, place in zip(experiments, spots, places(state), strict=True):
+            total += _cost(_residuals(measured, table, place))
+        return total
+
+    damping, cost = 1e-3, cost_of(at)
     for _ in range(_STEPS):
-        found = _residuals(measured, spots, at)
-        weight = _robust(found)
-        columns = _slopes(measured, spots, at, free)
-        matrix = np.einsum("nai,n,naj->ij", columns, weight, columns) + free.T @ np.diag(prior**2) @ free
-        slope = np.einsum("nai,n,na->i", columns, weight, found) + free.T @ (prior**2 * at)
-        cost = _cost(found, at, prior)
+        equations = [
+            _equations(measured, table, place, np.hstack([own, common]))
+            for measured, table, place in zip(experiments, spots, places(at), strict=True)
+        ]
         while True:
-            step = -np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), slope)
-            moved = at + free @ step
-            now = _cost(_residuals(measured, spots, moved), moved, prior)
+            moved = _step(equations, at, own, common, damping)
+            now = cost_of(moved)
             if now <= cost or damping > 1e8:
                 break
             damping *= 8.0
         if now > cost:
             break
-        at, damping = moved, max(damping / 10.0, 1e-9)
-        if cost - now < _LITTLE * max(cost, 1.0):
+        at, damping, before, cost = moved, max(damping / 10.0, 1e-9), cost, now
+        if before - cost < _LITTLE * max(before, 1.0):
             break
-    done = _placed(measured, at)
+    return [_done(m, table, place) for m, table, place in zip(experiments, spots, places(at), strict=True)]
+
+
+def _done(measured: Measured, spots: ReflectionTable, at: Floats) -> Centroids:
     found = _residuals(measured, spots, at)
     differences = found * np.array([PIXELS, PIXELS, IMAGES])
     good = _robust(found) >= 1.0
     rms = np.sqrt((differences[good] ** 2).mean(axis=0)) if good.any() else np.full(3, np.nan)
-    return Centroids(done, differences, (float(rms[0]), float(rms[1]), float(rms[2])))
+    return Centroids(_placed(measured, at), differences, (float(rms[0]), float(rms[1]), float(rms[2])))
 
 
-def _free(measured: Measured, detector: bool) -> Floats:
+def _equations(measured: Measured, spots: ReflectionTable, at: Floats, columns: Floats) -> tuple[Floats, Floats]:
+    """Matrix [K, K] and gradient [K] of one experiment by its own and the common parameters, without priors."""
+    found = _residuals(measured, spots, at)
+    weight, slopes = _robust(found), _slopes(measured, spots, at, columns)
+    return np.einsum("nai,n,naj->ij", slopes, weight, slopes), np.einsum("nai,n,na->i", slopes, weight, found)
+
+
+def _step(equations: Sequence[tuple[Floats, Floats]], at: _At, own: Floats, common: Floats, damping: float) -> _At:
+    """The parameters after a damped step: those of single experiments are eliminated first (Schur complement)."""
+    count = own.shape[1]
+    stiff = own.T @ (_PRIOR[:, None] ** 2 * own)
+    total, slope = common.T @ (_PRIOR[:, None] ** 2 * common), common.T @ (_PRIOR**2 * (common @ at.common))
+    kept = []
+    scale = total.diagonal() + sum(matrix.diagonal()[count:] for matrix, _ in equations)
+    total = total + damping * np.diag(scale)
+    for (matrix, gradient), x in zip(equations, at.own, strict=True):
+        block = matrix[:count, :count] + stiff
+        block = block + damping * np.diag(block.diagonal())
+        solved = np.linalg.solve(block, np.column_stack([matrix[:count, count:], gradient[:count] + stiff @ x]))
+        total = total + matrix[count:, count:] - matrix[count:, :count] @ solved[:, :-1]
+        slope = slope + gradient[count:] - matrix[count:, :count] @ solved[:, -1]
+        kept.append(solved)
+    together = -np.linalg.solve(total, slope)
+    alone = [x - solved[:, -1] - solved[:, :-1] @ together for x, solved in zip(at.own, kept, strict=True)]
+    return _At(np.array(alone), at.common + together)
+
+
+def _columns(measured: Measured) -> tuple[Floats, Floats, Floats]:
     """Columns of what may move: three turns, what the symmetry leaves of the cell, three shifts."""
     assert measured.crystal is not None
     tied, fixed = cell_freedom(space_group(measured.crystal.hall))
-    columns = [np.eye(_PARAMETERS)[i] for i in range(3)]
+    unit = np.eye(_PARAMETERS)
     names = [(kind, i) for kind in ("cell_lengths", "cell_angles") for i in range(3)]
     groups = [list(group) for group in tied]
-    for place, name in enumerate(names):
+    cell = []
+    for name in names:
         if name in fixed or any(name in group[1:] for group in groups):
             continue
-        column = np.zeros(_PARAMETERS)
         mates = next((group for group in groups if name in group), [name])
-        for mate in mates:
-            column[3 + names.index(mate)] = 1.0
-        columns.append(column)
-        assert names[place] == name
-    if detector:
-        columns += [np.eye(_PARAMETERS)[i] for i in range(9, 12)]
-    return np.array(columns).T
+        cell.append(sum(unit[3 + names.index(mate)] for mate in mates))
+    return unit[:, :3], np.array(cell).reshape(-1, _PARAMETERS).T, unit[:, 9:12]
 
 
 def _placed(measured: Measured, at: Floats) -> Measured:
@@ -140,9 +229,8 @@ def strained(cell: Floats, change: Floats) -> Floats:
 
     `change` [6]: parts of a, b, c; alpha, beta, gamma.
     """
-    lengths = np.linalg.norm(cell, axis=1)
-    pairs = ((1, 2), (2, 0), (0, 1))
-    angles = np.array([np.arccos(cell[i] @ cell[j] / lengths[i] / lengths[j]) for i, j in pairs])
+    constants = cell_constants(cell)
+    lengths, angles = constants[:3], np.radians(constants[3:])
     frame = np.linalg.solve(_standard(lengths, angles), cell)
     return np.asarray(_standard(lengths * (1.0 + change[:3]), angles + change[3:]) @ frame)
 
@@ -191,19 +279,9 @@ def _robust(found: Floats) -> Floats:
     return np.asarray(np.minimum(1.0, limit / np.maximum(size, 1e-300)))
 
 
-def _cost(found: Floats, at: Floats, prior: Floats) -> float:
+def _cost(found: Floats) -> float:
+    """Huber's cost of residuals [n, 3]."""
     size = np.linalg.norm(found, axis=1)
     limit = max(_HUBER, 1.5 * float(np.median(size)))
     terms = np.where(size <= limit, 0.5 * size**2, limit * (size - 0.5 * limit))
-    return float(terms.sum() + 0.5 * ((prior * at) ** 2).sum())
-
-
-def refine_all_centroids(
-    experiments: Sequence[Measured], reflections: Sequence[ReflectionTable], *, detector: bool = True
-) -> list[Centroids]:
-    """`refine_centroids` of each experiment with its reflections; the detector moves only where there is one."""
-    alone = detector and len(experiments) == 1
-    return [
-        refine_centroids(experiment, table, detector=alone)
-        for experiment, table in zip(experiments, reflections, strict=True)
-    ]
+    return float(terms.sum())

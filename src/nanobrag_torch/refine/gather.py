@@ -40,7 +40,7 @@ class Choice:
         border: pixels of background around it.
         most: as many regions at most, the brightest.
         significance: least sum of a spot over its standard deviation.
-        leave_out: every so-manieth image is not refined against, only predicted; 0 = none.
+        leave_out: one image in this many is not refined against, only predicted; 0 = none.
     """
 
     core: float | None = None

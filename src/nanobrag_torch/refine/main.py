@@ -23,7 +23,7 @@ PROGRESS = "progress.json"
 _REFINE = "misset,cell,N,mosaic_spread,scale,detector"
 _TELL = """\
 EXPT is an experiment list of DIALS whose frames lie where it says, or beside it; several sweeps, or many stills, are
-refined together. With REFL (indexed spots) the geometry is first brought in order from centroids, and the pixels
+refined together (--shared says what they have in common). With REFL (indexed spots) the geometry is first brought in order from centroids, and the pixels
 around these spots are fitted; without it, those around predicted spots that are seen.
 
 What can be refined: misset, cell (in its symmetry), N, mosaic_spread, scale, detector (shift and tilt), panels
@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     add("--amplitudes", required=True, metavar="FILE", help="MTZ or reflection mmCIF file")
     add("--column", metavar="NAME", help="column of the amplitudes [the first pair, or the first]")
     add("--refine", default=_REFINE, metavar="NAMES", help=f"what to refine, with commas [{_REFINE}]")
-    add("--shared", metavar="NAMES", help="of these, what all experiments share [all but misset, scale and phi]")
+    add("--shared", metavar="NAMES",
+        help="of these, what all experiments share [all but misset, scale, phi; of sweeps also but cell, N and mosaic "
+             "spread; the detector where it is the same]")  # fmt: skip
     add("--restrain", action="append", default=[], metavar="NAME=MEAN:WIDTH",
         help="a prior in the user's units (mm, degrees, A); without MEAN the start")  # fmt: skip
     add("--experiments", metavar="FIRST:LAST", help="only these experiments of the list, from 0, both included")
@@ -136,9 +138,9 @@ def job_of(said: argparse.Namespace) -> Job:
     from nanobrag_torch.refine.asked import Job
     from nanobrag_torch.refine.gather import Choice
     from nanobrag_torch.refine.likelihood import Noise
-    from nanobrag_torch.refine.starting import Model
+    from nanobrag_torch.refine.starting import CrystalStart
 
-    model = Model(
+    model = CrystalStart(
         cells=said.cells,
         mosaic_deg=said.mosaic,
         anisotropic=False if said.isotropic else None,

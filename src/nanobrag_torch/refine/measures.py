@@ -13,6 +13,7 @@ from nanobrag_torch.refine import background
 from nanobrag_torch.refine.fit import Observation
 from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.likelihood import Noise, planes, scored
+from nanobrag_torch.refine.outcome import Estimate
 
 Floats = NDArray[np.float64]
 SEEN, UNEXPLAINED = 5.0, 0.02
@@ -31,7 +32,8 @@ class Spots:
         observed: [n] photons above the background.
         sigma: [n] their standard deviations by counting.
         expected: [n] photons of the model.
-        offset: [n, 3] centroid seen less that of the model: fast, slow (pixels), image; NaN without photons.
+        centroid: [n, 3] fast, slow (pixels, the first from 0 to 1), image (the first from 0 to 1); NaN without photons.
+        offset: [n, 3] that centroid less that of the model.
         chi_square: [n] mean squared residual of the pixels.
         cut: [n] whether the spot is still bright on the first or last image, so that only a part of it was seen.
     """
@@ -41,6 +43,7 @@ class Spots:
     observed: Floats
     sigma: Floats
     expected: Floats
+    centroid: Floats
     offset: Floats
     chi_square: Floats
     cut: NDArray[np.bool_]
@@ -90,17 +93,34 @@ class Explained:
     residuals: NDArray[np.float64]
 
 
-def explained(gathered: Gathered, experiment: Experiment, noise: Noise, level: torch.Tensor | None = None) -> Explained:
-    """The pixels under a model; the background is `level` [P] or, without it, the level seen around each spot."""
+def explained(
+    gathered: Gathered, experiment: Experiment, noise: Noise, amplitudes: torch.Tensor | None = None
+) -> Explained:
+    """The pixels under a model, over the background seen around each spot.
+
+    Args:
+        gathered: a shot and its reflections.
+        experiment: the model.
+        noise: of the detector.
+        amplitudes: [U] refined amplitudes over those of the start, where there are any.
+    """
     shot = gathered.shot
+    assert shot.labels is not None
     spots = shot.expected(experiment)
-    if level is None:
-        assert shot.labels is not None
-        outer = None if shot.core is None else ~shot.core
-        begun = background.start(shot.observation.values, shot.labels, noise, outer)
-        level = background.level(planes(shot.observation.pixels, shot.labels), begun, shot.labels)
+    if amplitudes is not None and shot.amplitudes is not None:
+        shown = shot.amplitudes[shot.labels]
+        spots = spots * torch.where(shown >= 0, amplitudes[shown.clamp_min(0)] ** 2, 1.0)
+    outer = None if shot.core is None else ~shot.core
+    begun = background.start(shot.observation.values, shot.labels, noise, outer)
+    level = background.level(planes(shot.observation.pixels, shot.labels), begun, shot.labels)
     residual = scored(spots + level, shot.observation.values, noise).residual
     return Explained(spots.numpy(), level.numpy(), residual.numpy())
+
+
+def explained_by(estimate: Estimate) -> Explained:
+    """The pixels under what a refinement came to."""
+    spots = estimate.expected - estimate.background
+    return Explained(spots.numpy(), estimate.background.numpy(), estimate.residuals.numpy())
 
 
 def spots_of(gathered: Gathered, pixels: Explained, noise: Noise) -> Spots:
@@ -110,8 +130,9 @@ def spots_of(gathered: Gathered, pixels: Explained, noise: Noise) -> Spots:
     count = len(gathered.table)
     reflection = gathered.rows[shot.labels.numpy()]
     core = np.ones(len(reflection), bool) if shot.core is None else shot.core.numpy()
-    image = np.zeros(len(reflection)) if shot.images is None else shot.images.numpy().astype(np.float64)
-    where = np.column_stack([shot.observation.pixels.numpy()[:, 2], shot.observation.pixels.numpy()[:, 1], image])
+    numbers = np.asarray(gathered.numbers, dtype=np.float64)
+    image = np.full(len(reflection), numbers[0]) if shot.images is None else numbers[shot.images.numpy()]
+    where = np.column_stack([shot.observation.pixels.numpy()[:, [2, 1]] + 0.5, image - 0.5])
     photons = shot.observation.values.numpy() / noise.gain
     own = reflection[core]
     net = (photons - pixels.behind)[core]
@@ -120,13 +141,11 @@ def spots_of(gathered: Gathered, pixels: Explained, noise: Noise) -> Spots:
         return np.asarray(np.bincount(own, weights, count), dtype=np.float64)
 
     observed, expected = total(net), total(pixels.spots[core])
-    offset = np.full((count, 3), np.nan)
+    centroid, offset = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         for axis in range(3):
-            seen = total(net * where[core, axis]) / observed
-            offset[:, axis] = seen - total(pixels.spots[core] * where[core, axis]) / expected
-    if shot.images is None:
-        offset[:, 2] = 0.0
+            centroid[:, axis] = total(net * where[core, axis]) / observed
+            offset[:, axis] = centroid[:, axis] - total(pixels.spots[core] * where[core, axis]) / expected
     number = np.bincount(reflection, minlength=count)
     squares = np.bincount(reflection, pixels.residuals**2, count) / np.maximum(number, 1)
     rows = np.flatnonzero(number)
@@ -137,6 +156,7 @@ def spots_of(gathered: Gathered, pixels: Explained, noise: Noise) -> Spots:
         observed[rows],
         np.sqrt(np.maximum(variance, 1.0))[rows],
         expected[rows],
+        centroid[rows],
         offset[rows],
         squares[rows],
         _cut(own, image[core], net, count)[rows],
@@ -145,10 +165,10 @@ def spots_of(gathered: Gathered, pixels: Explained, noise: Noise) -> Spots:
 
 def _cut(reflection: NDArray[np.int64], image: Floats, net: Floats, count: int) -> NDArray[np.bool_]:
     """Whether a fifth of a spot or more lies on the first or on the last image of all."""
-    if not len(image) or image.max() == 0:
+    if not len(image) or image.min() == image.max():
         return np.zeros(count, dtype=np.bool_)
     whole = np.bincount(reflection, net, count)
-    ends = [np.bincount(reflection, net * (image == end), count) for end in (0.0, image.max())]
+    ends = [np.bincount(reflection, net * (image == end), count) for end in (image.min(), image.max())]
     return np.asarray(np.maximum(*ends) > 0.2 * np.maximum(whole, 1.0))
 
 
@@ -207,6 +227,11 @@ def _only(gathered: Gathered, keep: NDArray[np.bool_]) -> Gathered:
 
     chosen = Observation(shot.observation.values[pixels], shot.observation.pixels[pixels])
     fewer = replace(
-        shot, observation=chosen, labels=label[shot.labels[pixels]], images=some(shot.images), core=some(shot.core)
+        shot,
+        observation=chosen,
+        labels=label[shot.labels[pixels]],
+        images=some(shot.images),
+        core=some(shot.core),
+        amplitudes=None if shot.amplitudes is None else shot.amplitudes[kept],
     )
     return replace(gathered, shot=fewer, rows=gathered.rows[keep])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from nanobrag_torch.models import Experiment
 
-Restraints = Mapping[str, tuple[float | Tensor, float | Tensor]]
-"""By name, the mean and the width of a normal prior, settled units."""
+Restraints = Mapping[str, tuple[float | Tensor | None, float | Tensor]]
+"""By name, the mean (`None`: where each shot starts) and the width of a normal prior, settled units."""
 Elements = Sequence[tuple[str, int]]
 """Numbers of quantities: `("cell_lengths", 0)` is a."""
 Present = Callable[[], list[dict[str, Tensor]]]

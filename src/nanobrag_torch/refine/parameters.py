@@ -75,6 +75,10 @@ class Parameters(nn.Module):
         elif quantity.positive and not bool((start > 0).all()):
             raise InputError(name, f"it starts at {start.tolist()}", "give it a positive start")
 
+    def begun(self, name: str) -> Tensor:
+        """The value of a refined quantity at the start, settled units."""
+        return self._starts[name]
+
     def value(self, name: str) -> Tensor:
         """The present value of a refined quantity, settled units, in its graph."""
         raw, start, scale = self.get_parameter(name), self._starts[name], self._scales[name]

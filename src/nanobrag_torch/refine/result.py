@@ -32,8 +32,8 @@ class Result:
     Args:
         job: what was asked.
         refined: values, uncertainties and residuals of all shots.
-        measured: the refined experiments.
-        gathered: what was refined against, shot by shot.
+        measured: the refined experiments, one of each shot.
+        gathered: what was refined against, shot by shot; their `place` is that in the list that was read.
         pixels: the pixels of each shot under the refined model.
         spots: the spots of each shot.
         summaries: per shot agreement `before`, `after`, and `left_out` for images that were not refined against.
@@ -77,9 +77,10 @@ class Result:
 
     def reflections(self) -> ReflectionTable:
         """The reflections of all shots."""
-        identifiers = {g.place: self.measured[g.place].identifier for g in self.gathered}
+        identifiers = {number: one.identifier for number, one in enumerate(self.measured)}
         tables = [
-            refined_reflections(g, s, self.measured[g.place]) for g, s in zip(self.gathered, self.spots, strict=True)
+            refined_reflections(*one, number)
+            for number, one in enumerate(zip(self.gathered, self.spots, self.measured, strict=True))
         ]
         return replace(joined([replace(t, identifiers={}) for t in tables]), identifiers=identifiers)
 

@@ -273,13 +273,19 @@ def _equations(problem: _Problem, state: _State) -> tuple[Equations, _State]:
     return Equations(total, slope, tuple(kept), loss), replace(state, planes=tuple(backgrounds))
 
 
+def _wide(value: float | Tensor, count: int) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64).expand(count)
+
+
 def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> tuple[float, Tensor, Tensor]:
     """Loss, and its first and second derivatives [numbers] by the settled values, of the priors."""
     loss, pulls, widths = 0.0, [], []
     for name in how.names:
         value = parameters.value(name).detach().reshape(-1)
         if name in how.restraints and name in active:
-            mean, width = (torch.as_tensor(x, dtype=torch.float64).expand(len(value)) for x in how.restraints[name])
+            middle, spread = how.restraints[name]
+            mean = parameters.begun(name).reshape(-1) if middle is None else _wide(middle, len(value))
+            width = _wide(spread, len(value))
             pulls.append((value - mean) / width**2)
             widths.append(1.0 / width**2)
             loss += 0.5 * float((((value - mean) / width) ** 2).sum())

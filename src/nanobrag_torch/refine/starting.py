@@ -19,6 +19,7 @@ from nanobrag_torch.io.expt import config_fields, scene_of
 from nanobrag_torch.io.expt_models import Measured
 from nanobrag_torch.io.reflection_cif import read_reflection_cif
 from nanobrag_torch.io.reflections import Reflections
+from nanobrag_torch.io.scene import cell_constants
 from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.pipeline.render import lattice_of
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 
 ALIKE = 0.03
 """Part of a cell's length, and 0.01 of it in degrees, by which amplitudes may be of another crystal."""
+SPREAD_LIMITS = (1e-3, 10.0)
+"""Mosaic spreads (degrees) between which a refinement stays, unless it starts outside."""
 _START_FLUENCE = 1e24
 _PARTS = {"crystal": CrystalConfig, "beam": BeamConfig, "detector": DetectorConfig, "sampling": SamplingConfig}
 
 
 @dataclass(frozen=True)
-class Model:
-    """What an experiment list does not say of the crystal, and how finely it is drawn.
+class CrystalStart:
+    """What an experiment list does not tell about the crystal, and how finely it is rendered.
 
     Args:
         cells: unit cells along each axis of a block at the start.
@@ -83,10 +86,7 @@ def check_amplitudes(measured: Measured, amplitudes: Reflections, name: str) -> 
     if here.number != 1 and here.laue_str() != there.laue_str():
         text = f"its space group {there.hm} is not of the Laue class of {here.hm}, which the crystal has"
         raise InputError(name, text, "give amplitudes of this crystal, or reindex one of them")
-    rows = measured.crystal.cell
-    lengths = np.linalg.norm(rows, axis=1)
-    cosines = [rows[(i + 1) % 3] @ rows[(i + 2) % 3] / lengths[(i + 1) % 3] / lengths[(i + 2) % 3] for i in range(3)]
-    own = (*lengths, *np.degrees(np.arccos(cosines)))
+    own = cell_constants(measured.crystal.cell)
     wrong = [abs(a - b) > ALIKE * b for a, b in zip(own[:3], amplitudes.cell[:3], strict=True)]
     wrong += [abs(a - b) > 100.0 * ALIKE for a, b in zip(own[3:], amplitudes.cell[3:], strict=True)]
     if any(wrong):
@@ -103,7 +103,7 @@ def table_of(amplitudes: Reflections) -> StructureFactors:
     return StructureFactors(values, grid.origin, zero, grid.count)
 
 
-def start_of(measured: Measured, table: StructureFactors, model: Model) -> Experiment:
+def start_of(measured: Measured, table: StructureFactors, model: CrystalStart) -> Experiment:
     """The experiment of a still, or of the first image of a sweep, with a cell and an orientation that can be refined.
 
     Sensors are cut into layers whose terms stand for their middles, and spindle steps for theirs.
@@ -129,10 +129,10 @@ def start_of(measured: Measured, table: StructureFactors, model: Model) -> Exper
     parts["crystal"] |= {"mosaic_domains": model.domains, "mosaic_law": "gauss", "shape": model.shape}
     parts["crystal"] |= {"structure_factors": table, "interpolate": False}
     parts["beam"]["fluence"] = _START_FLUENCE
-    parts["sampling"] |= {
-        "oversample": model.oversample,
-        "phi_steps": model.phi_steps if "osc_deg" in parts["sampling"] else 1,
-    }
+    parts["sampling"]["oversample"] = model.oversample
+    # A number of steps alone would make the program turn a still by a degree.
+    if "osc_deg" in parts["sampling"]:
+        parts["sampling"]["phi_steps"] = model.phi_steps
     known = {name: {f.name for f in fields(kind)} for name, kind in _PARTS.items()}
     assert all(set(said) <= known[name] for name, said in parts.items())
     with warnings.catch_warnings():

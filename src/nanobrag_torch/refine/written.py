@@ -59,17 +59,24 @@ def refined_measured(measured: Measured, experiment: Experiment) -> Measured:
     )
 
 
-def refined_reflections(gathered: Gathered, spots: Spots, measured: Measured) -> ReflectionTable:
-    """The reflections that were used, with refined predictions, sums of photons, and what the model expects."""
+def refined_reflections(gathered: Gathered, spots: Spots, measured: Measured, number: int) -> ReflectionTable:
+    """The reflections that were used, with refined predictions, sums of photons, and what the model expects.
+
+    Args:
+        gathered: of the experiment.
+        spots: its sums.
+        measured: as it was refined.
+        number: of the experiment in the list that is written.
+    """
     table = gathered.table.select(spots.rows)
     if "xyzobs.px.value" not in table:
-        table = table.with_columns({"xyzobs.px.value": table.predicted})
+        table = table.with_columns({"xyzobs.px.value": _seen(spots, table)})
     place = predicted(measured, table)
     kept = np.flatnonzero(np.isfinite(place).all(axis=1))
     table, place = table.select(kept), place[kept]
     mm = np.zeros((len(table), 3))
-    for number, panel in enumerate(measured.detector.panels):
-        own = table.panel == number
+    for which, panel in enumerate(measured.detector.panels):
+        own = table.panel == which
         mm[own, :2] = place[own, :2] * np.asarray(panel.pixel_mm)
     if measured.scan is not None:
         mm[:, 2] = np.radians(measured.scan.angle(place[:, 2]))
@@ -78,13 +85,18 @@ def refined_reflections(gathered: Gathered, spots: Spots, measured: Measured) ->
         {
             "xyzcal.px": place,
             "xyzcal.mm": mm,
-            "id": np.full(len(table), gathered.place, dtype=np.int32),
+            "id": np.full(len(table), number, dtype=np.int32),
             "flags": flags,
             "intensity.sum.value": spots.observed[kept],
             "intensity.sum.variance": spots.sigma[kept] ** 2,
             "intensity.model": spots.expected[kept],
         }
     )
+
+
+def _seen(spots: Spots, table: ReflectionTable) -> NDArray[np.float64]:
+    """Measured centroids [n, 3]; where nothing was seen, that of the prediction."""
+    return np.where(np.isfinite(spots.centroid), spots.centroid, table.predicted)
 
 
 def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
