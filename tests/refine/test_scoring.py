@@ -334,3 +334,22 @@ def test_planes_are_centred() -> None:
     design = planes(where, torch.zeros(6, dtype=torch.int64))
     assert design.abs().max() == 1.0
     assert design[:, 1:].sum(0).abs().max() == 0.0
+
+
+@pytest.mark.parametrize("own", [(), ("distance",)])
+def test_a_number_at_its_bound_stays_there_and_is_named(own: tuple[str, ...]) -> None:
+    """The truth, 60 mm, lies beyond the bound: the fit ends there, soon and without a warning, shared or not."""
+    others = ((20.3, -10.4, 5.2), (50.1, 30.3, -15.2))
+    shots = [shot(scene(m), scene((m[0] + 0.1, m[1], m[2]), 59.5), i) for i, m in enumerate(others)]
+    shared = [name for name in ("distance",) if name not in own]
+    bounds = {"distance": (0.05, 0.0598)}
+    done = refine_shots(shots, shared, ["misset", *own], constraints=Constraints(bounds))
+    assert done.converged
+    assert len(done.losses) < 20
+    for one, angles in zip(done.shots, others, strict=True):
+        row = one.columns.index(("distance", 0))
+        assert one.at_bound.tolist() == [1.0 if i == row else 0.0 for i in range(4)]
+        assert float(one.values[row]) == pytest.approx(0.0598, abs=2e-5)
+        turned = torch.tensor([radians_from_degrees(x) for x in angles], dtype=torch.float64)
+        rows = [one.columns.index(("misset", i)) for i in range(3)]
+        torch.testing.assert_close(one.values[rows], turned, atol=2e-3, rtol=0.0)

@@ -23,8 +23,9 @@ PROGRESS = "progress.json"
 _REFINE = "misset,cell,N,mosaic_spread,scale,detector"
 _TELL = """\
 EXPT is an experiment list of DIALS whose frames lie where it says, or beside it; several sweeps, or many stills, are
-refined together (--shared says what they have in common). With REFL (indexed spots) the geometry is first brought in order from centroids, and the pixels
-around these spots are fitted; without it, those around predicted spots that are seen.
+refined together (--shared says what they have in common). With REFL (indexed spots) the geometry is first brought in
+order from centroids, and the pixels around these spots are fitted; without it, those around predicted spots that are
+seen.
 
 What can be refined: misset, cell (in its symmetry), N, mosaic_spread, scale, detector (shift and tilt), panels
 (of several), amplitudes (one for each unique reflection), B, wavelength, phi, polarization_factor, and the other

@@ -78,6 +78,7 @@ class Estimate:
         expected: [P] photons, with the background; this and the next two are empty unless they were kept.
         background: [P] photons of the background alone.
         residuals: [P] signed roots of the deviance.
+        at_bound: [n] -1 for a value that a bound keeps from becoming smaller, 1 for one at its largest, else 0.
     """
 
     experiment: Experiment
@@ -88,6 +89,7 @@ class Estimate:
     expected: Tensor = field(repr=False)
     background: Tensor = field(repr=False)
     residuals: Tensor = field(repr=False)
+    at_bound: Tensor = field(repr=False)
 
     @property
     def sigma(self) -> Tensor:

@@ -117,11 +117,15 @@ def _summary(one: Summary) -> tuple[str, ...]:
     )
 
 
+def _deviation(number: Mapping[str, Any]) -> str:
+    return f"at its {number['at_bound']}" if number["at_bound"] else f"{number['sigma']:.2g}"
+
+
 def _parameters(result: Result) -> str:
     parts = []
     for place, estimate in list(enumerate(result.refined.shots))[:MOST_SHOTS]:
         rows = [
-            (f"{n['name']}[{n['index']}]", f"{n['value']:.6g}", f"{n['sigma']:.2g}", n["unit"])
+            (f"{n['name']}[{n['index']}]", f"{n['value']:.6g}", _deviation(n), n["unit"])
             for n in numbers_of(estimate, result.sigma_factor)
         ]
         cell = "cell " + ", ".join(f"{x:.4f}" for x in cell_of(estimate))

@@ -67,7 +67,8 @@ class Result:
                 lines.append(f"experiment {place}")
             for n in numbers_of(estimate, self.sigma_factor):
                 name = f"{n['name']}[{n['index']}]"
-                lines.append(f"  {name:<20} {n['value']:>12.6g} +- {n['sigma']:<9.2g} {n['unit']}".rstrip())
+                near = f"at its {n['at_bound']}" if n["at_bound"] else f"+- {n['sigma']:<9.2g}"
+                lines.append(f"  {name:<20} {n['value']:>12.6g} {near:<12} {n['unit']}".rstrip())
         return "\n".join(lines)
 
     def _located(self) -> list[Measured]:

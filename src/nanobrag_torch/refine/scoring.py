@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,13 +9,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nanobrag_torch.errors import InputError, NanobragWarning
+from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine import background
+from nanobrag_torch.refine.freedom import (
+    at_bounds,
+    check_ties,
+    columns_of,
+    free_numbers,
+    held,
+    warn_of_undetermined,
+)
 from nanobrag_torch.refine.likelihood import Noise, planes, scored
 from nanobrag_torch.refine.normal import (
-    UNDETERMINED,
     Equations,
     Rows,
     assemble,
@@ -27,7 +33,6 @@ from nanobrag_torch.refine.normal import (
 from nanobrag_torch.refine.outcome import (
     Amplitudes,
     Constraints,
-    Elements,
     Estimate,
     Refined,
     Restraints,
@@ -113,8 +118,8 @@ def refine_shots(
     first = {name: QUANTITIES[name].take(shots[0].experiment) for name in shared if name in QUANTITIES}
     limits = constraints or Constraints()
     models = [Parameters(_with(shot.experiment, first), [*shared, *own], bounds=limits.bounds) for shot in shots]
-    free = tuple(_free(models[0], names, limits.tied, limits.fixed) for names in groups)
-    _check_ties(groups, limits.tied, limits.fixed)
+    free = tuple(free_numbers(models[0], names, limits.tied, limits.fixed) for names in groups)
+    check_ties(groups, limits.tied, limits.fixed)
     how = Setting(*groups, noise or Noise(), limits.restraints, (free[0], free[1]), amplitudes)
     begun = tuple(_backgrounds(shot, how.noise) for shot in shots)
     own_start = tuple(torch.zeros(free[1].shape[1], dtype=torch.float64) for _ in shots)
@@ -133,33 +138,6 @@ def _with(experiment: Experiment, values: Mapping[str, Tensor]) -> Experiment:
     for name, value in values.items():
         experiment = QUANTITIES[name].put(experiment, value.detach())
     return experiment
-
-
-def _columns(parameters: Parameters, names: Sequence[str]) -> list[tuple[str, int]]:
-    return [(name, i) for name in names for i in range(parameters.get_parameter(name).numel())]
-
-
-def _free(parameters: Parameters, names: Sequence[str], tied: Sequence[Elements], fixed: Elements) -> Tensor:
-    """Matrix [numbers, free numbers] from what moves to the raw parameters."""
-    columns = _columns(parameters, names)
-    groups = [list(map(tuple, group)) for group in tied]
-    leaders = {element: group[0] for group in groups for element in group}
-    moving = [c for c in columns if c not in fixed and leaders.get(c, c) == c]
-    matrix = torch.zeros(len(columns), len(moving), dtype=torch.float64)
-    for row, column in enumerate(columns):
-        leader = leaders.get(column, column)
-        if column not in fixed and leader in moving:
-            matrix[row, moving.index(leader)] = 1.0
-    return matrix
-
-
-def _check_ties(groups: tuple[tuple[str, ...], ...], tied: Sequence[Elements], fixed: Elements) -> None:
-    for name, _ in [*fixed, *(element for group in tied for element in group)]:
-        if not any(name in names for names in groups):
-            raise InputError("tied, fixed", f"{name} is not refined", "name it among the refined")
-    for group in tied:
-        if len({next(i for i, names in enumerate(groups) if name in names) for name, _ in group}) > 1:
-            raise InputError("tied", "a shared quantity is tied to one per shot", "tie those of one group")
 
 
 def _place(parameters: Parameters, how: Setting, shared: Tensor, own: Tensor) -> Tensor:
@@ -311,7 +289,7 @@ def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
         raise InputError("shots", "the start expects no photons where some may be", "give labels of regions")
     losses, damping, path, converged = [equations.loss], 1e-3, [_shared_values(problem, state)], False
     for number in range(schedule.steps):
-        step = solve(equations, damping)
+        step = solve(held(equations, problem.how.free, _sides(problem, state)), damping)
         if step.promised < schedule.tolerance:
             converged = True
             break
@@ -333,6 +311,15 @@ def _descend(problem: _Problem, state: _State, schedule: Schedule) -> _Went:
         if schedule.progress is not None:
             schedule.progress(number + 1, equations.loss, partial(_present, problem, state))
     return _Went(state, tuple(losses), converged, equations, tuple(path))
+
+
+def _sides(problem: _Problem, state: _State) -> list[Tensor]:
+    """Which numbers of each shot are at a bound."""
+    how, found = problem.how, []
+    for model, own in zip(problem.models, state.own, strict=True):
+        _place(model, how, state.shared[: how.free[0].shape[1]], own)
+        found.append(at_bounds(model, how.names))
+    return found
 
 
 def _present(problem: _Problem, state: _State) -> list[dict[str, Tensor]]:
@@ -357,13 +344,15 @@ def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
     how, state = problem.how, went.state
     numbers = how.free[0].shape[1]
     spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
-    columns = tuple(_columns(problem.models[0], how.names))
-    _warn(went.equations, columns, spread, numbers)
+    columns = tuple(columns_of(problem.models[0], how.names))
+    sides = _sides(problem, state)
+    equations = held(went.equations, how.free, sides)
+    warn_of_undetermined(equations, columns, spread, numbers, sides)
     found = []
     deviance, pixels, count = 0.0, 0, how.common
-    joint = covariances(went.equations, numbers)
-    for shot, model, own, plane, raw in zip(
-        problem.shots, problem.models, state.own, state.planes, joint.shots, strict=True
+    joint = covariances(equations, numbers)
+    for shot, model, own, plane, raw, side in zip(
+        problem.shots, problem.models, state.own, state.planes, joint.shots, sides, strict=True
     ):
         scale = _place(model, how, state.shared[:numbers], own)[:, None] * spread
         values = torch.cat([model.value(name).detach().reshape(-1) for name in how.names]) if how.names else own
@@ -377,7 +366,7 @@ def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
         expected = expected + behind
         residual = scored(expected, shot.observation.values, how.noise).residual
         kept = (expected, behind, residual) if keep_pixels else (expected[:0], behind[:0], residual[:0])
-        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept))
+        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept, side))
         deviance += float((residual**2).sum())
         pixels += len(residual)
         count += len(own) + plane.numel()
@@ -387,24 +376,3 @@ def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
         factors = torch.exp(state.shared[numbers:])
         sigma = factors * joint.shared.diagonal()[numbers:].clamp_min(0.0).sqrt()
     return Refined(tuple(found), went.losses, went.converged, chi_square, factors, sigma, went.path)
-
-
-def _warn(equations: Equations, columns: Sequence[tuple[str, int]], spread: Tensor, shared: int) -> None:
-    """Name the parameters of directions without information."""
-    alone = len(equations.rows) == 1
-    for index, rows in enumerate(equations.rows):
-        matrix, part = rows.own, spread[:, shared:]
-        if alone:
-            corner = rows.matrix[:, :shared]
-            top = torch.cat([equations.total[:shared, :shared], corner.T], 1)
-            matrix, part = torch.cat([top, torch.cat([corner, rows.own], 1)], 0), spread
-        if not len(matrix):
-            continue
-        width = matrix.diagonal().clamp_min(0.0).sqrt()
-        scale = torch.where(width > 0.0, 1.0 / torch.where(width > 0.0, width, torch.ones_like(width)), 1.0)
-        values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
-        weak = part.abs() @ (vectors[:, values < UNDETERMINED].abs().sum(1))
-        names = [f"{name}[{i}]" for (name, i), size in zip(columns, weak.tolist(), strict=True) if size > 0.1]
-        if names:
-            text = f"shot {index}: nothing determines {', '.join(names)}; fix or restrain some"
-            warnings.warn(NanobragWarning(text), stacklevel=4)

@@ -100,14 +100,15 @@ def _seen(spots: Spots, table: ReflectionTable) -> NDArray[np.float64]:
 
 
 def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
-    """Every refined number in the user's units: name, value, sigma, unit.
+    """Every refined number in the user's units: name, value, sigma, unit, and at which of its bounds it is, if any.
 
     Args:
         estimate: of a shot.
         factor: what standard deviations are multiplied by.
     """
     found = []
-    for (name, index), value, sigma in zip(estimate.columns, estimate.values, estimate.sigma, strict=True):
+    rows = zip(estimate.columns, estimate.values, estimate.sigma, estimate.at_bound.tolist(), strict=True)
+    for (name, index), value, sigma, side in rows:
         quantity = QUANTITIES[name]
         found.append(
             {
@@ -116,6 +117,7 @@ def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
                 "value": float(quantity.shown(value)),
                 "sigma": float(quantity.shown(sigma)) * factor,
                 "unit": quantity.unit,
+                "at_bound": {-1: "smallest", 1: "largest"}.get(int(side)),
             }
         )
     return found
