@@ -244,7 +244,7 @@ def test_a_mask_that_is_not_read_is_said(tmp_path):
     content = json.loads(path.read_text())
     content["imageset"][0]["mask"] = "pixels.mask"
     path.write_text(json.dumps(content))
-    with pytest.warns(NanobragWarning, match="experiment 0 has a mask in a file of DIALS"):
+    with pytest.warns(NanobragWarning, match="experiment 0 names a mask of DIALS"):
         read_frames(path)
 
 
@@ -254,7 +254,7 @@ def test_what_does_not_belong_together(tmp_path):
     with pytest.raises(FileFormatError, match="a_002.cbf: unable to open"):
         read_frames(path)
     smv(tmp_path / "other.img", np.zeros((7, 9)))
-    with pytest.raises(InputError, match="images of 9 x 7 pixels, but the detector .* 1 panels of 40 x 30"):
+    with pytest.raises(InputError, match="images of 9 x 7 pixels, but the detector .* one panel of 40 x 30"):
         read_frames(path, images=[tmp_path / "other.img"] * 3)
     with pytest.raises(InputError, match="experiment 0 has 3 images, its files hold 1"):
         read_frames(path, images=[tmp_path / "a_001.cbf"])

@@ -33,6 +33,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEADER = 1 << 16
 """Bytes from the start of a file in which its header ends."""
 _DETECTORS = ("/entry/instrument/detector", "/entry/instrument/ELE_D0")
+_PIXEL_MASKS = ("pixel_mask", "detectorSpecific/pixel_mask")
 _DATA = ("/entry/data", "/entry/instrument/detector")
 
 
@@ -103,6 +104,32 @@ def open_frames(path: PathLike) -> FrameFile:
             place, "smv", 1, _shape(path, [re.search(rb"SIZE%d\s*=\s*(\d{1,6})\s*;" % n, start) for n in (2, 1)])
         )
     raise FileFormatError(path, "", "not an image that can be read: expected SMV, CBF or HDF5 (NeXus, Eiger)")
+
+
+def read_pixel_mask(path: PathLike) -> Pixels:
+    """`pixel_mask` of an HDF5 file, whether or not it has images: [slow, fast] or [panels, slow, fast], 0 = good.
+
+    Raises:
+        FileFormatError: damaged, or without a mask.
+    """
+    with _hdf5(Path(path)) as file:
+        check_links(path)
+        for name in (f"{group}/{mask}" for group in _DETECTORS for mask in _PIXEL_MASKS):
+            if name in file:
+                mask = np.asarray(_dataset(Path(path), file, name)[()])
+                if mask.ndim not in (2, 3) or mask.dtype.kind not in "biu":
+                    raise FileFormatError(path, name, f"an array {mask.shape} of {mask.dtype}, expected whole numbers")
+                return mask
+    raise FileFormatError(path, "", f"no mask in it: expected {_DETECTORS[0]}/{_PIXEL_MASKS[0]}")
+
+
+def read_tiff(path: PathLike) -> Pixels:
+    """The first image [slow, fast] of a TIFF file.
+
+    Raises:
+        FileFormatError: missing or damaged.
+    """
+    return _by_fabio(Path(path))
 
 
 def _start(path: PathLike) -> bytes:
@@ -231,7 +258,7 @@ def _check_sources(path: Path, data: h5py.Dataset) -> None:
 
 
 def _bad_pixels(path: Path, detector: h5py.Group, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
+    for name in _PIXEL_MASKS:
         if name in detector:
             mask = np.asarray(detector[name][()])
             if mask.ndim == len(shape) + 1:

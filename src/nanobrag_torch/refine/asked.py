@@ -54,6 +54,8 @@ class Job:
         locate: find camera and crystal on the first image before anything else; of a single experiment.
         amplitude_width: prior of the logarithm of an amplitude, where amplitudes are refined.
         steps: at most so many steps.
+        mask: a file with the pixels that can be used, for `masks.read_mask`.
+        mask_ones_bad: in an image as a mask, 0 marks what can be used.
         only: first and last experiment of the list that are taken; all by default.
     """
 
@@ -71,6 +73,8 @@ class Job:
     locate: bool = False
     amplitude_width: float = 0.3
     steps: int = 60
+    mask: str | None = None
+    mask_ones_bad: bool = False
     only: tuple[int, int] | None = None
 
 

@@ -127,7 +127,7 @@ class Frames:
         frame = self.frames[number]
         image = frame.file.read(frame.index)
         image.flags.writeable = False
-        return _split(frame.file, image, self.experiments[frame.experiment].detector)
+        return split(frame.file.path, image, self.experiments[frame.experiment].detector)
 
     def photons(self, frame: int) -> tuple[Floats, ...]:
         """(value - pedestal) / gain, [slow, fast] per panel, of every pixel, also those that `good` leaves out."""
@@ -232,8 +232,23 @@ def _trusted(values: Pixels, trusted: tuple[float, float]) -> Bits:
     return np.asarray(above & (values < high) & ~_sentinel(values) & np.isfinite(values))
 
 
-def _split(file: FrameFile, image: Pixels, detector: DetectorModel) -> tuple[Pixels, ...]:
-    """The panels of an image: the whole of it, slices of a stack, pieces at their offsets, or one below the other."""
+def split(
+    path: PathLike,
+    image: Pixels,
+    detector: DetectorModel,
+    words: tuple[str, str] = ("images", "give the frames that belong to the experiment"),
+) -> tuple[Pixels, ...]:
+    """The panels of an image: the whole of it, slices of a stack, pieces at their offsets, or one below the other.
+
+    Args:
+        path: where the image comes from.
+        image: [slow, fast] or [panels, slow, fast].
+        detector: whose panels they are.
+        words: what it is that does not fit, and what to do then.
+
+    Raises:
+        InputError: an image of another size.
+    """
     shapes = [panel.shape for panel in detector.panels]
     if image.ndim == 3 and image.shape[0] == len(shapes) and all(image.shape[1:] == shape for shape in shapes):
         return tuple(image)
@@ -250,10 +265,9 @@ def _split(file: FrameFile, image: Pixels, detector: DetectorModel) -> tuple[Pix
             )
     sizes = ", ".join(f"{fast} x {slow}" for slow, fast in sorted(set(shapes)))
     found = " x ".join(str(n) for n in reversed(image.shape))
+    count = "one panel" if len(shapes) == 1 else f"{len(shapes)} panels"
     raise InputError(
-        str(file.path),
-        f"images of {found} pixels, but the detector of the experiment has {len(shapes)} panels of {sizes}",
-        "give the frames that belong to the experiment",
+        str(path), f"{words[0]} of {found} pixels, but the detector of the experiment has {count} of {sizes}", words[1]
     )
 
 
@@ -285,6 +299,9 @@ def read_frames(
     frames: list[Frame] = []
     for place, experiment in enumerate(experiments):
         files = _files(name, place, experiment, folder, images)
+        if mask is None and experiment.images is not None and experiment.images.raw.get("mask"):
+            text = f"{name}: experiment {place} names a mask of DIALS, a pickle that is not opened"
+            warnings.warn(NanobragWarning(f"{text}; give it as an array (nb-refine: --mask)"), stacklevel=2)
         frames += _frames_of(name, place, experiment, [opened.setdefault(f, open_frames(f)) for f in files])
     if not frames:
         raise InputError(name, "it holds no experiment", "give one with frames")
@@ -301,7 +318,7 @@ def read_frames(
         tuple(frames), experiments, masks, tuple(p.gain for p in first.panels), tuple(p.pedestal for p in first.panels)
     )
     for file in opened.values():
-        _split(file, np.broadcast_to(np.int8(0), file.shape), first)
+        split(file.path, np.broadcast_to(np.int8(0), file.shape), first)
     if not any(m.any() for m in masks):
         raise InputError(name, "every pixel is masked", "give another mask")
     return made
@@ -317,9 +334,6 @@ def _files(
         return [os.fspath(image) for image in share]
     if experiment.images is None:
         raise InputError(name, f"experiment {place} names no images", "give them")
-    if experiment.images.raw.get("mask"):
-        text = f"{name}: experiment {place} has a mask in a file of DIALS, which is not read; give it as an array"
-        warnings.warn(NanobragWarning(text), stacklevel=3)
     found = []
     for wanted in experiment.images.names:
         base = Path() if folder is None else Path(folder)
@@ -354,11 +368,15 @@ def _frames_of(name: str, place: int, experiment: Measured, files: Sequence[Fram
 
 def _masks(file: FrameFile, detector: DetectorModel) -> tuple[Bits, ...]:
     """Pixels with a meaning, by the file's own mask and the rectangles of the panels."""
-    shapes = [panel.shape for panel in detector.panels]
-    masks = [np.ones(shape, dtype=np.bool_) for shape in shapes]
+    masks = [without_rectangles(panel) for panel in detector.panels]
     if file.bad is not None:
-        masks = [~np.asarray(bad) for bad in _split(file, file.bad, detector)]
-    for mask, panel in zip(masks, detector.panels, strict=True):
-        for f0, s0, f1, s1 in panel.masked:
-            mask[max(s0, 0) : max(s1, 0), max(f0, 0) : max(f1, 0)] = False
+        masks = [own & ~np.asarray(bad) for own, bad in zip(masks, split(file.path, file.bad, detector), strict=True)]
     return tuple(masks)
+
+
+def without_rectangles(panel: PanelModel) -> Bits:
+    """The pixels [slow, fast] of a panel outside of its rectangles without meaning."""
+    mask = np.ones(panel.shape, dtype=np.bool_)
+    for f0, s0, f1, s1 in panel.masked:
+        mask[max(s0, 0) : max(s1, 0), max(f0, 0) : max(f1, 0)] = False
+    return mask

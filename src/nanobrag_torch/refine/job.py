@@ -30,6 +30,7 @@ from nanobrag_torch.refine.frames import Frames, read_frames
 from nanobrag_torch.refine.gather import Gathered, gather, scaled
 from nanobrag_torch.refine.likelihood import Noise
 from nanobrag_torch.refine.locate import locate
+from nanobrag_torch.refine.masks import read_mask
 from nanobrag_torch.refine.measures import Summary, explainable, explained, explained_by, spots_of, summary
 from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Present, Restraints, Schedule
 from nanobrag_torch.refine.result import Result, Strange
@@ -194,7 +195,8 @@ def _read(job: Job, say: Say) -> tuple[Frames, list[ReflectionTable] | None]:
     for place, experiment in enumerate(chosen):
         if experiment.crystal is None:
             raise InputError(job.expt, f"experiment {place} has no crystal", "index it first")
-    frames = read_frames(chosen, folder=Path(job.expt).parent)
+    mask = None if job.mask is None else read_mask(job.mask, chosen[0].detector, ones_bad=job.mask_ones_bad)
+    frames = read_frames(chosen, folder=Path(job.expt).parent, mask=mask)
     say(f"{len(frames)} frames of {len(frames.experiments)} experiments")
     if job.refl is None:
         return frames, None

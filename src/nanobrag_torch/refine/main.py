@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     add("--restrain", action="append", default=[], metavar="NAME=MEAN:WIDTH",
         help="a prior in the user's units (mm, degrees, A); without MEAN the start")  # fmt: skip
     add("--experiments", metavar="FIRST:LAST", help="only these experiments of the list, from 0, both included")
+    add("--mask", metavar="FILE", help="pixels to leave out: image of zeros (out) and ones, NeXus pixel_mask, or .expt")
+    add("--mask-ones-bad", action="store_true", help="in an image as a mask the ones are left out, as in pyFAI")
     add("--leave-out", type=int, default=0, metavar="K", help="predict every K-th image instead of fitting it")
     add("--most", type=int, default=500, metavar="N", help="spots of an experiment at most, the brightest [500]")
     add("--core", type=float, metavar="PIXELS", help="half width of what may hold a spot [from the observed spots]")
@@ -115,6 +117,8 @@ def _check(said: argparse.Namespace) -> None:
                 raise InputError(f"--{name.replace('_', '-')}", f"{value}", advice)
     if said.leave_out == 1:
         raise InputError("--leave-out", "every image would be left out", "give 2 or more, or 0 to leave out none")
+    if said.mask_ones_bad and said.mask is None:
+        raise InputError("--mask-ones-bad", "there is no mask", "give one: --mask FILE")
     _check_files(said)
 
 
@@ -123,7 +127,8 @@ def _check_files(said: argparse.Namespace) -> None:
     from nanobrag_torch.refine.result import OUTPUTS
 
     known = FileRegistry()
-    for file, flag in ((said.expt, "EXPT"), (said.refl, "REFL"), (said.amplitudes, "--amplitudes")):
+    inputs = {"EXPT": said.expt, "REFL": said.refl, "--amplitudes": said.amplitudes, "--mask": said.mask}
+    for flag, file in inputs.items():
         if file is not None:
             known.reads(file, flag)
     folder = Path(said.output)
@@ -163,6 +168,8 @@ def job_of(said: argparse.Namespace) -> Job:
         centroids=not said.no_centroids,
         locate=said.locate,
         steps=said.steps,
+        mask=said.mask,
+        mask_ones_bad=said.mask_ones_bad,
         only=_range(said.experiments),
     )
 
