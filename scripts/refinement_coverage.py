@@ -147,7 +147,7 @@ def main() -> None:
                 f"## {dose:.0e} photons/m^2: a median of {photons:.0f} photons in spots",
                 "",
                 f"{kept} of {given.trials} converged (the others are left out of the table); median reduced chi-square",
-                f"(deviance) {chi:.3f}; median {seconds:.2f} s a still.",
+                f"(Pearson's) {chi:.3f}; median {seconds:.2f} s a still.",
                 "",
                 *table(results),
             ]

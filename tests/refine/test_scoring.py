@@ -60,6 +60,24 @@ def test_score_has_no_mean_and_the_information_as_variance(noise: Noise) -> None
     assert float(found.score.var()) == pytest.approx(information, rel=0.02)
 
 
+@pytest.mark.parametrize("noise", [Noise(), Noise(2.0, 1.5), Noise(relative=0.4)])
+@pytest.mark.parametrize("mean", [0.1, 1.0, 30.0])
+def test_squares_of_right_counts_are_one_on_average(noise: Noise, mean: float) -> None:
+    """Whatever the mean; deviances are not (1.15 at one count, 0.5 at a tenth), and would widen error bars."""
+    torch.manual_seed(9)
+    rates = torch.full((400_000,), mean, dtype=torch.float64)
+    if noise.relative:
+        shape = noise.relative**-2
+        rates = torch.distributions.Gamma(shape, shape / mean).sample((400_000,)).double()
+    seen = noise.gain * torch.poisson(rates, generator=rng(9))
+    seen = seen + noise.readout * torch.randn(len(seen), generator=rng(10), dtype=torch.float64)
+    found = scored(torch.full_like(rates, mean), seen, noise)
+    scatter = float(found.squares.std()) / math.sqrt(len(rates))
+    assert float(found.squares.mean()) == pytest.approx(1.0, abs=5.0 * scatter)
+    if not noise.readout and mean == 0.1:
+        assert float((found.residual**2).mean()) < 0.7
+
+
 def test_a_model_that_is_a_part_wrong_widens_the_counts() -> None:
     """Poisson counts whose mean is spread by a part r have the variance m + (r m)²; their score has no mean."""
     mean, part = 50.0, 0.2

@@ -349,7 +349,7 @@ def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
     equations = held(went.equations, how.free, sides)
     warn_of_undetermined(equations, columns, spread, numbers, sides)
     found = []
-    deviance, pixels, count = 0.0, 0, how.common
+    squares, pixels, count = 0.0, 0, how.common
     joint = covariances(equations, numbers)
     for shot, model, own, plane, raw, side in zip(
         problem.shots, problem.models, state.own, state.planes, joint.shots, sides, strict=True
@@ -364,13 +364,14 @@ def _told(problem: _Problem, went: _Went, keep_pixels: bool) -> Refined:
             behind = background.level(design, plane, labels)
             plane = torch.exp(plane[:, :1]) * torch.cat([torch.ones_like(plane[:, :1]), plane[:, 1:]], 1)
         expected = expected + behind
-        residual = scored(expected, shot.observation.values, how.noise).residual
+        judged = scored(expected, shot.observation.values, how.noise)
+        residual = judged.residual
         kept = (expected, behind, residual) if keep_pixels else (expected[:0], behind[:0], residual[:0])
         found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept, side))
-        deviance += float((residual**2).sum())
+        squares += float(judged.squares.sum())
         pixels += len(residual)
         count += len(own) + plane.numel()
-    chi_square = deviance / max(pixels - count, 1)
+    chi_square = squares / max(pixels - count, 1)
     factors = sigma = None
     if how.amplitudes is not None:
         factors = torch.exp(state.shared[numbers:])
