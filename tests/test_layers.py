@@ -20,9 +20,9 @@ LEVELS = (
     ("config", "geometry", "kernels", "materials", "engine", "random"),
     ("models", "physics", "io"),
     ("pipeline",),
-    ("spots", "register"),
+    ("spots", "register", "detector"),
     ("settling",),
-    ("cli", "detector", "coherent", "refine"),
+    ("cli", "coherent", "refine"),
     ("parity", "view", "dataset"),
     ("hostile",),
 )

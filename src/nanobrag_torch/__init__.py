@@ -27,6 +27,7 @@ _HOMES = {
     "OutputConfig": "config",
     "BackgroundConfig": "config",
     "PathConfig": "config",
+    "ResponseConfig": "config",
     "Amorphous": "config",
     "Incoherent": "config",
     "OtherLattice": "config",

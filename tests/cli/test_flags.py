@@ -17,12 +17,25 @@ ROWS = [pytest.param(flag, id=flag.name) for flag in FLAGS if not flag.action]
 
 NO_EFFECT = {"-coherent", "-density", "-MW", "-stol", "-stolout"}
 """Accepted, and said to have no effect."""
-ELSEWHERE = {"-physics", "-device", "-dtype", "-threads", "-memory", "-expt", "-however_long", "-traceback", "-scene"}
+ELSEWHERE = {
+    "-physics",
+    "-device",
+    "-dtype",
+    "-threads",
+    "-memory",
+    "-expt",
+    "-however_long",
+    "-traceback",
+    "-scene",
+    "-photons",
+}
 """How to compute, not what: test_main.py shows that each arrives where it should. test_modern.py has -expt,
-test_scene.py -scene."""
+test_scene.py -scene, tests/detector/test_of_scene.py -photons."""
 PRINTS = {"-printout", "-printout_pixel", "-progress", "-noprogress", "-quiet"}
 """Flags that change what is printed and no file."""
 
+RECORDED = "Response of the detector"
+COUNTED = "-noisefile noise.img -seed 7 -response photons"
 CONTEXT = {
     "-png_rings": "-png out.png",
     "-dump": "-hkl P1.hkl",
@@ -90,6 +103,20 @@ CONTEXT = {
     "-printout_pixel": "-detpixels_f 101 -detpixels_s 201 -roi 100 100 200 200",
     "-noprogress": "-progress",
     "-tolerance": "-fluence 1e21",
+    "-response": "-noisefile noise.img -seed 7",
+    **dict.fromkeys((flag.name for flag in GROUPS[RECORDED][1:]), COUNTED),
+    "-beamstop": f"{COUNTED} -pixel 1 -detpixels 48",
+    "-noparallax": f"{COUNTED} -sensor Si -distance 20",
+    "-sensor_thick": f"{COUNTED} -sensor Si",
+    "-beamstop_edge": f"{COUNTED} -pixel 1 -detpixels 48 -beamstop 2",
+    "-beamstop_transmission": f"{COUNTED} -beamstop 100",
+    "-calib_seed": f"{COUNTED} -calibration 0.1",
+    "-dead_time_law": f"{COUNTED} -dead_time 1e8 -dead_time_law nonparalyzable",
+    "-dead_time": f"{COUNTED} -exposure 1e-6",
+    "-psf_fwhm": f"{COUNTED} -psf gauss",
+    "-bits": f"{COUNTED} -gain 1000 -bits 8",
+    "-dead_pixels": f"{COUNTED} -detpixels 60",
+    "-hot_pixels": f"{COUNTED} -detpixels 60",
 }
 """Words before a flag that make its effect possible."""
 
@@ -141,7 +168,7 @@ def test_flag_changes_something(flag: Flag, run: Any) -> None:
         assert with_flag.out != without.out
         return
     assert with_flag.files != without.files
-    if flag not in (*GROUPS["Output"], *GROUPS["Input files"]):
+    if flag not in (*GROUPS["Output"], *GROUPS["Input files"], *GROUPS[RECORDED]):
         assert with_flag.files["floatimage.bin"] != without.files["floatimage.bin"]
 
 

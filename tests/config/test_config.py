@@ -15,10 +15,20 @@ from nanobrag_torch.config import (
     OutputConfig,
     PanelConfig,
     PathConfig,
+    ResponseConfig,
     SamplingConfig,
 )
 
-PARTS = [CrystalConfig, BeamConfig, DetectorConfig, SamplingConfig, OutputConfig, BackgroundConfig, PathConfig]
+PARTS = [
+    CrystalConfig,
+    BeamConfig,
+    DetectorConfig,
+    SamplingConfig,
+    OutputConfig,
+    BackgroundConfig,
+    PathConfig,
+    ResponseConfig,
+]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -8,19 +8,19 @@ import torch
 
 from nanobrag_torch.detector import exact, stages
 from nanobrag_torch.detector.chain import Chain
-from nanobrag_torch.detector.model import BeamStop, Model, Sensor, model_from
+from nanobrag_torch.detector.model import BeamStop, DetectorResponse, Sensor, response_from
 from nanobrag_torch.detector.record import record
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.materials.sensors import sensor_attenuation
 from nanobrag_torch.physics.sensor import efficiency, parallax, stop_transmission
 
 SIZE = 1000
-EVERYTHING = Model(
+EVERYTHING = DetectorResponse(
     sensor=Sensor("CdTe", 750.0, 0.7, 60.0, 0.2, 20.0, 17.0), stop=BeamStop(20.0, 17.0, 5.0, 0.7, 0.02), flicker=0.02,
     calibration=0.03, sharing=0.2, dead_time_ns=150.0, exposure_s=1e-4, gain=1.3, readout=2.0, adc=11.0, bits=12,
     dead=0.01, hot=0.01, gaps=((8, 11, 0, 30),),
 )  # fmt: skip
-LIGHT = Model(calibration=0.03, spread="fiber", width=1.5, gain=1.7, readout=3.0, adc=40.0, bits=16)
+LIGHT = DetectorResponse(calibration=0.03, spread="fiber", width=1.5, gain=1.7, readout=3.0, adc=40.0, bits=16)
 
 
 def flat(mean, size=SIZE):
@@ -38,23 +38,23 @@ def assert_moments(values, mean, variance, spare=0.0):
 
 @pytest.mark.parametrize("mean", [0.03, 3.0, 40.0, 2000.0])
 def test_counting_is_poissonian(mean):
-    assert_moments(record(flat(mean), Model()).counts, mean, mean)
+    assert_moments(record(flat(mean), DetectorResponse()).counts, mean, mean)
 
 
 def test_gain_offset_and_read_out():
-    model = Model(gain=2.5, adc=100.0, readout=7.0)
+    model = DetectorResponse(gain=2.5, adc=100.0, readout=7.0)
     assert_moments(record(flat(50), model).counts, 225, 2.5**2 * 50 + 49 + 1 / 12)
 
 
 def test_calibration_is_fixed_and_has_its_variance():
-    model = Model(calibration=0.05)
+    model = DetectorResponse(calibration=0.05)
     first, second = (record(flat(1000), model, frame).counts.astype(float).ravel() for frame in (0, 1))
     assert_moments(first, 1000, 1000 + 50.0**2)
     assert np.corrcoef(first, second)[0, 1] == pytest.approx(2500 / 3500, abs=4 / SIZE)
 
 
 def test_flicker_is_common_to_a_frame():
-    model = Model(flicker=0.1)
+    model = DetectorResponse(flicker=0.1)
     means = [float(stages.expected(torch.full((2, 2), 1.0), model, frame)[0, 0]) for frame in range(4000)]
     assert_moments(means, 1.0, 0.01)
     image = record(flat(500), model, 3).counts
@@ -63,7 +63,7 @@ def test_flicker_is_common_to_a_frame():
 
 def test_charge_sharing_counts_twice():
     p, mean = 0.3, 5.0
-    counts = record(flat(mean), Model(sharing=p)).counts.astype(float)
+    counts = record(flat(mean), DetectorResponse(sharing=p)).counts.astype(float)
     inside = counts[1:-1, 1:-1]
     assert_moments(inside[::2, ::2], mean * (1 + p), mean * (1 + p))
     variance = mean * (1 + p)
@@ -75,7 +75,7 @@ def test_charge_sharing_counts_twice():
 
 def test_charge_shared_over_the_edge_of_the_frame_counts_once():
     p, mean, draws = 0.4, 5.0, 20000
-    sums = [record(np.full((2, 2), mean), Model(sharing=p), frame).counts for frame in range(draws)]
+    sums = [record(np.full((2, 2), mean), DetectorResponse(sharing=p), frame).counts for frame in range(draws)]
     expected = mean * (1 - p) + mean * p + 2 * mean * p / 4  # its own, and what two neighbours share
     for corner in np.reshape(sums, (draws, 4)).T:
         assert_moments(corner, expected, expected)
@@ -86,7 +86,7 @@ def test_charge_shared_over_the_edge_of_the_frame_counts_once():
 def test_dead_time_against_arrivals_one_by_one(law, x):
     """Photons at random times, counted by the definition of the dead time."""
     mean, pixels = 400, 20000
-    model = Model(dead_time_ns=1e9 * x / mean, exposure_s=1.0, dead_time_law=law)
+    model = DetectorResponse(dead_time_ns=1e9 * x / mean, exposure_s=1.0, dead_time_law=law)
     rng, found = np.random.default_rng(7), []
     for _ in range(pixels // 1000):
         gaps = rng.exponential(1 / mean, (1000, 2 * mean + 200))
@@ -109,7 +109,7 @@ def test_dead_time_against_arrivals_one_by_one(law, x):
 
 @pytest.mark.parametrize("law", ["gauss", "fiber"])
 def test_spread_has_the_autocorrelation_of_its_law(law):
-    model = Model(spread=law, width=2.0, gain=1000.0, bits=31)
+    model = DetectorResponse(spread=law, width=2.0, gain=1000.0, bits=31)
     first, second = (record(flat(1000), model, frame).counts[100:-100, 100:-100] / 1000.0 for frame in (0, 1))
     power = np.abs(np.fft.fft2((first - second) / math.sqrt(2))) ** 2  # light lost at the edges cancels
     measured = np.fft.ifft2(power).real / power.size
@@ -126,7 +126,7 @@ def test_a_spread_point_is_its_law(law):
     """The autocorrelation of a spread point, without noise, by closed forms for a width of many pixels."""
     point = np.zeros((401, 401))
     point[200, 200] = 1e6
-    values = stages.spread(point, Model(spread=law, width=10.0)) / 1e6
+    values = stages.spread(point, DetectorResponse(spread=law, width=10.0)) / 1e6
     size = 801
     found = np.fft.irfft2(np.abs(np.fft.rfft2(values, (size, size))) ** 2, (size, size))
     if law == "gauss":
@@ -217,11 +217,11 @@ def test_gradients_before_the_counting():
     assert torch.autograd.gradcheck(scaled, inputs)
     assert torch.autograd.gradcheck(efficiency, (tensor(2.0), tensor(0.4), tensor(0.8)))
     assert torch.autograd.gradcheck(stop_transmission, (tensor(0.5, 3.0, 9.0), tensor(3.0), tensor(0.8), tensor(0.1)))
-    model = Model(sensor=EVERYTHING.sensor, stop=EVERYTHING.stop, flicker=0.1, calibration=0.1)
+    model = DetectorResponse(sensor=EVERYTHING.sensor, stop=EVERYTHING.stop, flicker=0.1, calibration=0.1)
     assert torch.autograd.gradcheck(lambda p: stages.expected(p, model), photons)
 
 
-@pytest.mark.parametrize("model", [EVERYTHING, LIGHT, Model()], ids=["everything", "light", "photons"])
+@pytest.mark.parametrize("model", [EVERYTHING, LIGHT, DetectorResponse()], ids=["everything", "light", "photons"])
 def test_rows_and_threads_change_nothing(model, monkeypatch):
     photons = np.random.default_rng(1).gamma(2.0, 30.0, (31, 40))
     whole = record(photons, model, 5)
@@ -239,7 +239,7 @@ def test_rows_and_threads_change_nothing(model, monkeypatch):
 
 
 def test_defects_and_overloads():
-    model = Model(bits=8, dead=0.02, hot=0.01, gaps=((3, 5, 0, 9),))
+    model = DetectorResponse(bits=8, dead=0.02, hot=0.01, gaps=((3, 5, 0, 9),))
     found = record(flat(1000, 500), model)
     assert (found.counts[:10, 3:6] == -1).all()
     assert (found.counts[found.mask == stages.DEAD] == 0).all()
@@ -247,9 +247,8 @@ def test_defects_and_overloads():
     assert found.overloads == (found.mask == stages.GOOD).sum()
     for what, share in ((stages.DEAD, 0.02), (stages.HOT, 0.01)):
         assert (found.mask == what).mean() == pytest.approx(share, abs=4 * math.sqrt(share) / 500)
-    np.testing.assert_array_equal(
-        record(flat(1, 500), Model(dead=0.02, seed=9)).mask, record(flat(1, 500), Model(dead=0.02)).mask
-    )
+    one, other = (record(flat(1, 500), DetectorResponse(dead=0.02, seed=seed)).mask for seed in (1, 9))
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +271,7 @@ def test_defects_and_overloads():
 )
 def test_what_cannot_be_is_refused(table, field):
     with pytest.raises(InputError) as caught:
-        model_from(table)
+        response_from(table)
     assert caught.value.field == field
     assert caught.value.advice
     assert "\n" not in str(caught.value)
@@ -280,10 +279,10 @@ def test_what_cannot_be_is_refused(table, field):
 
 def test_what_does_not_fit_the_frame_is_refused():
     with pytest.raises(InputError, match="wider than the frame"):
-        record(flat(1, 10), Model(spread="gauss", width=11.0))
+        record(flat(1, 10), DetectorResponse(spread="gauss", width=11.0))
     with pytest.raises(InputError, match="beyond the frame"):
-        record(flat(1, 10), Model(gaps=((0, 10, 0, 1),)))
+        record(flat(1, 10), DetectorResponse(gaps=((0, 10, 0, 1),)))
     with pytest.raises(InputError, match="negative"):
-        record(-flat(1, 10), Model())
+        record(-flat(1, 10), DetectorResponse())
     with pytest.raises(InputError, match="rows"):
-        record(flat(1, 10), Model(), rows=(3, 11))
+        record(flat(1, 10), DetectorResponse(), rows=(3, 11))

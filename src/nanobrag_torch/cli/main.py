@@ -165,6 +165,7 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
     from nanobrag_torch.cli.outputs import Results, output_names, write_outputs
     from nanobrag_torch.cli.report import banner, scene_lines, solid_angle_lines
     from nanobrag_torch.cli.summary import is_short, summary_lines
+    from nanobrag_torch.detector.of_scene import image_of
     from nanobrag_torch.settling import settle
     from nanobrag_torch.settling.cost import check_cost
     from nanobrag_torch.settling.inputs import write_dump_for
@@ -172,12 +173,14 @@ def _render_and_write(config: Config, inputs: Inputs, flags: Mapping[str, str], 
     began = time.perf_counter()
     experiment = settle(config, physics=config.output.physics, inputs=inputs)
     warn_of_losses(experiment, output_names(config.output))
-    check_cost(experiment, torch.get_num_threads(), config.output.however_long)
+    given = config.response.photons_file
+    if given is None:
+        check_cost(experiment, torch.get_num_threads(), config.output.however_long)
     simulator = simulator_for(experiment, config.output)
     say(banner(__version__))
     for line in scene_lines(experiment, config, inputs):
         say(line)
-    image = rendered(simulator, config.output)
+    image = rendered(simulator, config.output) if given is None else image_of(given, experiment)
     results = Results.of(image, with_dump(config, inputs))
     if results.statistics.solid_angle is not None:
         for line in solid_angle_lines(results.statistics.solid_angle):

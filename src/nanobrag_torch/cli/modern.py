@@ -74,11 +74,15 @@ def warn_of_losses(experiment: Experiment, names: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the files hold: per panel, int32 counts with noise or float32 photons without, and the largest count."""
+    """What the files hold: per panel, int32 counts with noise or float32 photons without, and the largest count.
+
+    `masks` are bits of NeXus for pixels that a recording detector does not have, or that are defective.
+    """
 
     panels: tuple[NDArray[Any], ...]
     saturation: int | None
     said: str = ""
+    masks: tuple[NDArray[np.int32], ...] | None = None
 
 
 def counts_of(image: Image, config: Config) -> Counts:
@@ -111,15 +115,26 @@ def write_modern(
     files: WholeFiles,
     say: Callable[[str], None],
     when: datetime | None = None,
+    recorded: Counts | None = None,
 ) -> None:
-    """Write the miniCBF and NeXus files among `names`; `when` is their time stamp, now by default."""
+    """Write the miniCBF and NeXus files among `names`.
+
+    Args:
+        image, config: what was rendered, and as what.
+        names, flags: files and flags by configuration field.
+        files: makes them appear. say: told a line for each.
+        when: their time stamp, now by default.
+        recorded: the counts of a recording detector instead of those of the classic noise.
+    """
     if not set(MODERN) & set(names):
         return
     from nanobrag_torch.io.made import carried
     from nanobrag_torch.pipeline.describe import describe, pixel_masks
 
     scene, masks = describe(image.experiment), pixel_masks(image.experiment)
-    counts = counts_of(image, config)
+    counts = recorded or counts_of(image, config)
+    if counts.masks is not None:
+        masks = tuple(mask | own for mask, own in zip(masks, counts.masks, strict=True))
     if counts.said:
         say(counts.said)
     if "cbf_file" in names:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nanobrag_torch.cli.modern import Counts
     from nanobrag_torch.config import Config, OutputConfig
     from nanobrag_torch.io.rings import Marks
     from nanobrag_torch.io.smv import SmvHeader
@@ -37,6 +38,8 @@ CLASSIC = {
 """Default names of the classic outputs by configuration field (specs: cli 7)."""
 
 
+LARGEST_SMV = 65535
+"""The largest count of a file with two bytes per pixel."""
 WRITTEN = (*CLASSIC, *MODERN, "png_file", "save_scene_file")
 """Configuration fields of all files that a run writes, but for the cache of structure factors."""
 
@@ -59,7 +62,8 @@ def output_names(said: OutputConfig) -> dict[str, str]:
 
 def files_said(config: Config) -> Iterator[tuple[str, str]]:
     """Configuration field and name of every file that was named, read or written; fields of files end in `_file`."""
-    for part in (config.crystal, config.beam, config.detector, config.sampling, config.output):
+    parts = (config.crystal, config.beam, config.detector, config.sampling, config.output, config.response)
+    for part in parts:
         for field in fields(part):
             name = getattr(part, field.name)
             if field.name.endswith("_file") and isinstance(name, str):
@@ -173,9 +177,10 @@ def write_outputs(results: Results, flags: Mapping[str, str], say: Say, together
             _write_integer(results, names["int_file"], flags["int_file"], files, say)
         if "pgm_file" in names:
             _write_grey(results, names["pgm_file"], flags["pgm_file"], files, say)
+        recorded = _recorded(results, names, say)
         if "noise_file" in names:
-            _write_noise(results, names["noise_file"], flags["noise_file"], files, say)
-        write_modern(results.image, results.config, names, flags, files, say, results.when)
+            _write_noise(results, names["noise_file"], flags["noise_file"], files, say, recorded)
+        write_modern(results.image, results.config, names, flags, files, say, results.when, recorded)
         if "png_file" in names:
             from nanobrag_torch.io.png import write_png
 
@@ -240,8 +245,30 @@ def _write_grey(results: Results, name: str, flag: str, files: WholeFiles, say: 
     write_pgm(name, grey, scale, opening=files.file, field=flag)
 
 
-def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say: Say) -> None:
+def _recorded(results: Results, names: Mapping[str, str], say: Say) -> Counts | None:
+    """The counts of the specified detector, where there is one and a file holds them."""
+    from nanobrag_torch.cli.modern import MODERN, Counts
+    from nanobrag_torch.detector.of_scene import is_specified
+
+    if not is_specified(results.config.response) or not {"noise_file", *MODERN} & set(names):
+        return None
+    from nanobrag_torch.detector.of_scene import nexus_mask, record_image
+
+    panels = record_image(results.image, results.config)
+    largest = panels[0].largest
+    overloads = sum(panel.overloads for panel in panels)
+    say(f"{sum(int(p.counts[p.mask == 0].sum()) for p in panels)} counts recorded ({overloads} overloads)")
+    return Counts(tuple(p.counts for p in panels), largest, masks=tuple(nexus_mask(p.mask) for p in panels))
+
+
+def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say: Say, recorded: Counts | None) -> None:
     from nanobrag_torch.io.smv import write_smv
+
+    if recorded is not None:
+        say(f"writing {name} as 2-byte integers")
+        counts = recorded.panels[0].clip(0, LARGEST_SMV).astype("uint16")
+        write_smv(name, counts, header(results), opening=files.file, field=flag)
+        return
     from nanobrag_torch.legacy_random import Stream
     from nanobrag_torch.physics.noise import noise_image
 

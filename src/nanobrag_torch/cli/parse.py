@@ -22,6 +22,7 @@ from nanobrag_torch.config import (
     DetectorConfig,
     OutputConfig,
     PathConfig,
+    ResponseConfig,
     SamplingConfig,
 )
 from nanobrag_torch.config.output import WITHOUT_EFFECT
@@ -35,6 +36,7 @@ _PARTS: dict[str, type[Any]] = {
     "output": OutputConfig,
     "background": BackgroundConfig,
     "path": PathConfig,
+    "response": ResponseConfig,
 }
 _COMMAND_LINE: dict[str, Any] = {"crystal.use_dump": True}
 """What holds for every command line, and only there (specs: deviations D58, D62)."""

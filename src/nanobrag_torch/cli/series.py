@@ -204,6 +204,7 @@ def _unsaid(line: str) -> None:
 def _join(plan: Plan, record: Record, experiment: Experiment, say: Say) -> None:
     """Write the NeXus master of all frames."""
     from nanobrag_torch.cli.modern import NOISE_SATURATION
+    from nanobrag_torch.detector.of_scene import defects, is_specified
     from nanobrag_torch.io.made import carried
     from nanobrag_torch.io.nexus import NexusImages, write_nexus
     from nanobrag_torch.io.nexus_joined import Joined
@@ -212,12 +213,15 @@ def _join(plan: Plan, record: Record, experiment: Experiment, say: Say) -> None:
     master, counted = plan.names(MASTER)["nexus_file"], range(1, plan.frames + 1)
     folder = os.path.dirname(os.path.realpath(master))
     names = [os.path.relpath(os.path.realpath(plan.names(n)["nexus_file"]), folder) for n in counted]
-    noise = plan.config.output.noise
+    noise, masks, largest = plan.config.output.noise, pixel_masks(experiment), NOISE_SATURATION
+    if is_specified(plan.config.response):
+        largest, own = defects(experiment, plan.config)
+        masks = tuple(mask | bits for mask, bits in zip(masks, own, strict=True))
     images = NexusImages(
         Joined(names, whole=noise),
         [plan.start(n) for n in counted],
-        pixel_masks(experiment),
-        NOISE_SATURATION if noise else None,
+        masks,
+        largest if noise else None,
         when=plan.when(1),
     )
     say(f"writing {master} as NeXus, which joins {plan.frames} files")

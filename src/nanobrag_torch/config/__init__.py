@@ -14,6 +14,7 @@ from nanobrag_torch.config.crystal import CrystalConfig, OtherLattice
 from nanobrag_torch.config.detector import DetectorConfig, PanelConfig
 from nanobrag_torch.config.output import OutputConfig
 from nanobrag_torch.config.path import PathConfig
+from nanobrag_torch.config.response import ResponseConfig
 from nanobrag_torch.config.sampling import SamplingConfig
 from nanobrag_torch.tables import Row, as_html, as_text, written
 
@@ -29,6 +30,7 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     path: PathConfig = field(default_factory=PathConfig)
+    response: ResponseConfig = field(default_factory=ResponseConfig)
 
     def __str__(self) -> str:
         """What was specified, as a table: fields that differ from their defaults."""
@@ -63,5 +65,6 @@ __all__ = [
     "OutputConfig",
     "PanelConfig",
     "PathConfig",
+    "ResponseConfig",
     "SamplingConfig",
 ]

@@ -61,7 +61,7 @@ class BeamStop:
 
 
 @dataclass(frozen=True)
-class Model:
+class DetectorResponse:
     """A detector; the defaults count every photon without error.
 
     Args:
@@ -146,7 +146,7 @@ class Model:
                 raise InputError("gaps", problem, f"give at most {fast - 1} and {slow - 1}")
 
 
-def model_from(table: Mapping[str, Any]) -> Model:
+def response_from(table: Mapping[str, Any]) -> DetectorResponse:
     """The model of a table with the names of its fields, as a TOML file holds it.
 
     Raises:
@@ -163,7 +163,7 @@ def model_from(table: Mapping[str, Any]) -> Model:
             if not isinstance(values[name], Mapping):
                 raise InputError(name, f"{values[name]!r} is no table", f"write [{name}] and its fields below")
             values[name] = _made(kind, values[name], f"{name}.")
-    made: Model = _made(Model, values, "")
+    made: DetectorResponse = _made(DetectorResponse, values, "")
     return made
 
 

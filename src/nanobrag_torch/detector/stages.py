@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanobrag_torch import random
-from nanobrag_torch.detector.model import BeamStop, Model, Sensor
+from nanobrag_torch.detector.model import BeamStop, DetectorResponse, Sensor
 from nanobrag_torch.materials.sensors import sensor_attenuation
 from nanobrag_torch.random import Purpose
 from nanobrag_torch.units import metres_from_mm, metres_from_um
@@ -63,7 +63,7 @@ def shadowed(photons: Tensor, stop: BeamStop) -> Tensor:
     return photons * stop_transmission(torch.sqrt(squared), radius, edge, passes)
 
 
-def expected(photons: Tensor, model: Model, frame: int = 0) -> Tensor:
+def expected(photons: Tensor, model: DetectorResponse, frame: int = 0, offset: int = 0) -> Tensor:
     """What is counted on the average, [slow, fast]: sensor, beam stop, the frame's flicker, the pixels' own factors."""
     if model.stop is not None:
         photons = shadowed(photons, model.stop)
@@ -73,12 +73,12 @@ def expected(photons: Tensor, model: Model, frame: int = 0) -> Tensor:
         photons = photons * (1.0 + model.flicker * float(random.normal(1, model.seed, frame, Purpose.FLICKER)[0]))
     if model.calibration > 0.0:
         seed = model.calibration_seed
-        factors = 1.0 + model.calibration * random.normal(photons.numel(), seed, 0, Purpose.CALIBRATION)
+        factors = 1.0 + model.calibration * random.normal(photons.numel(), seed, 0, Purpose.CALIBRATION, first=offset)
         photons = photons * photons.new_tensor(factors).reshape(photons.shape)
     return photons
 
 
-def counted(means: Doubles, model: Model, frame: int, rows: tuple[int, int]) -> Counted:
+def counted(means: Doubles, model: DetectorResponse, frame: int, rows: tuple[int, int], offset: int = 0) -> Counted:
     """Photons counted in the rows `first` up to `last` (left out) of expected photons [slow, fast].
 
     With sharing, a photon is counted in one of its four neighbours too with the probability p: with mean m all over,
@@ -90,7 +90,7 @@ def counted(means: Doubles, model: Model, frame: int, rows: tuple[int, int]) -> 
     means = np.maximum(means, 0.0)  # a factor of the calibration may be below 0
     if not model.sharing > 0.0:
         own = means[first:last]
-        return Counted(random.poisson(own, model.seed, frame, Purpose.PHOTONS, first=first * fast), own)
+        return Counted(random.poisson(own, model.seed, frame, Purpose.PHOTONS, first=offset + first * fast), own)
     quarter = 0.25 * model.sharing * means
     alone = (1.0 - model.sharing) * means
     alone[:, 0] += quarter[:, 0]
@@ -100,9 +100,9 @@ def counted(means: Doubles, model: Model, frame: int, rows: tuple[int, int]) -> 
     below[:-1] += quarter[1:]
     above = max(first - 1, 0)
     own, right = alone[first:last], beside[first:last]
-    total = random.poisson(own, model.seed, frame, Purpose.PHOTONS, first=first * fast)
-    by_right = random.poisson(right, model.seed, frame, Purpose.SHARED_FAST, first=first * fast)
-    by_below = random.poisson(below[above:last], model.seed, frame, Purpose.SHARED_SLOW, first=above * fast)
+    total = random.poisson(own, model.seed, frame, Purpose.PHOTONS, first=offset + first * fast)
+    by_right = random.poisson(right, model.seed, frame, Purpose.SHARED_FAST, first=offset + first * fast)
+    by_below = random.poisson(below[above:last], model.seed, frame, Purpose.SHARED_SLOW, first=offset + above * fast)
     summed = own.copy()
     for out, at_right, at_below in ((total, by_right, by_below), (summed, right, below[above:last])):
         out += at_right
@@ -112,7 +112,7 @@ def counted(means: Doubles, model: Model, frame: int, rows: tuple[int, int]) -> 
     return Counted(total, summed)
 
 
-def dead_time_moments(means: Doubles, model: Model) -> tuple[Doubles, Doubles]:
+def dead_time_moments(means: Doubles, model: DetectorResponse) -> tuple[Doubles, Doubles]:
     """Mean and variance of what a counter with a dead time τ registers of means n in an exposure T.
 
     With x = n τ / T: n / (1 + x) and n / (1 + x)^3 where lost photons do not count (nonparalyzable), n exp(-x) and
@@ -126,7 +126,7 @@ def dead_time_moments(means: Doubles, model: Model) -> tuple[Doubles, Doubles]:
     return means * kept, means * kept * (1.0 - 2.0 * x * kept)
 
 
-def registered(photons: Counted, model: Model, frame: int, first: int) -> Doubles:
+def registered(photons: Counted, model: DetectorResponse, frame: int, first: int) -> Doubles:
     """Counts [rows, fast] that the dead time leaves of those from pixel `first` on.
 
     a + b N of a Poisson number N has the moments of `dead_time_moments`; it is rounded up with the probability of its
@@ -143,7 +143,7 @@ def registered(photons: Counted, model: Model, frame: int, first: int) -> Double
     return np.clip(np.floor(values + lot), 0.0, np.maximum(photons.counts, np.ceil(values)))
 
 
-def spread(counts: Doubles, model: Model) -> Doubles:
+def spread(counts: Doubles, model: DetectorResponse) -> Doubles:
     """Photons [slow, fast] spread by the law of `detector.exact`; what passes the edge of the frame is lost."""
     from nanobrag_torch.detector.chain import Chain
     from nanobrag_torch.detector.exact import spread_image
@@ -153,7 +153,7 @@ def spread(counts: Doubles, model: Model) -> Doubles:
     return spread_image(counts, Chain(spread=model.spread, width=model.width)).image.astype(np.float64)
 
 
-def digitised(counts: Doubles, model: Model, frame: int, first: int) -> NDArray[np.int32]:
+def digitised(counts: Doubles, model: DetectorResponse, frame: int, first: int) -> NDArray[np.int32]:
     """Whole numbers: gain · n + adc + read-out noise of the pixels from `first` on, rounded, 0 to the largest."""
     values = counts * model.gain + model.adc
     if model.readout > 0.0:
@@ -162,11 +162,12 @@ def digitised(counts: Doubles, model: Model, frame: int, first: int) -> NDArray[
     return np.clip(np.rint(values), 0, model.largest).astype(np.int32)
 
 
-def mask_of(shape: tuple[int, int], model: Model) -> NDArray[np.uint8]:
+def mask_of(shape: tuple[int, int], model: DetectorResponse, offset: int = 0) -> NDArray[np.uint8]:
     """What each pixel [slow, fast] is: 0 good, 1 gap, 2 dead, 4 hot; fixed by the seed of the calibration."""
     mask = np.zeros(shape, dtype=np.uint8)
     if model.dead > 0.0 or model.hot > 0.0:
-        lot = random.uniforms(model.calibration_seed, 0, Purpose.DEFECTS, np.arange(math.prod(shape)))[0].reshape(shape)
+        pixels = np.arange(offset, offset + math.prod(shape)).reshape(shape)
+        lot = random.uniforms(model.calibration_seed, 0, Purpose.DEFECTS, pixels)[0]
         mask[lot < model.dead] = DEAD
         mask[lot >= 1.0 - model.hot] = HOT
     for f0, f1, s0, s1 in model.gaps:

@@ -15,6 +15,7 @@ from typing import Any
 
 from nanobrag_torch.config import BeamConfig, Config, CrystalConfig, DetectorConfig
 from nanobrag_torch.config.crystal import SHAPES
+from nanobrag_torch.detector.of_scene import check_response
 from nanobrag_torch.errors import InputError, UsageError
 from nanobrag_torch.geometry.conventions import CONVENTIONS
 from nanobrag_torch.io.amplitude_files import brings_cell
@@ -49,7 +50,7 @@ def check(config: Config) -> None:
         InputError: any other impossible value.
     """
     parts = (config.crystal, config.beam, config.detector, config.sampling, config.output)
-    for part in (*parts, config.background, config.path):
+    for part in (*parts, config.background, config.path, config.response):
         _check_types(part)
     check_ranges(config)
     _check_crystal(config.crystal)
@@ -60,6 +61,7 @@ def check(config: Config) -> None:
     check_crystal_form(config.crystal)
     check_background(config.background)
     check_path(config.path)
+    check_response(config.response, config.output)
 
 
 def detector_pixels(said: DetectorConfig) -> tuple[int, int]:

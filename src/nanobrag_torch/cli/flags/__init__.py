@@ -13,6 +13,7 @@ from nanobrag_torch.cli.flags.flag import Flag
 from nanobrag_torch.cli.flags.input import INPUT
 from nanobrag_torch.cli.flags.matter import MATTER
 from nanobrag_torch.cli.flags.output import OUTPUT, RUNNING
+from nanobrag_torch.cli.flags.response import RESPONSE
 from nanobrag_torch.cli.flags.sampling import SAMPLING
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
@@ -22,6 +23,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "Beam": BEAM,
     "Background and absorption": MATTER,
     "Detector": DETECTOR,
+    "Response of the detector": RESPONSE,
     "Rotation and sampling": SAMPLING,
     "Output": OUTPUT,
     "Running": RUNNING,
