@@ -125,7 +125,7 @@ def disc(diameter: float, size: int = 64) -> torch.Tensor:
     ("diameter", "step", "distance", "words"),
     [
         (40, 5, 2.0, "probe: a diameter of 39.8 .* under-sampled"),
-        (20, 12, 2.0, "positions: neighbouring places overlap by 39 %; scan in steps below 7.9"),
+        (20, 12, 2.0, "positions: neighbouring places overlap by 39 % under a probe of 19.7 pixels; scan in steps"),
         (20, 3, 1e6, "distance: .* is not far"),
     ],
 )

@@ -75,6 +75,9 @@ def reconstruct_scan(said: argparse.Namespace) -> list[str]:
     with frames:
         pixel = info.object_pixel
         found = reconstruct(frames, info.mask, info.positions / pixel, options, progress=_Teller())
+        lengths = [torch.tensor(x, dtype=torch.float64) for x in (info.wavelength, info.distance, info.detector_pixel)]
+        rows, columns = found.state.target.shape
+        check_scan(FarField(frames.size, *lengths), found.state.probe, found.state.positions, (rows, columns))
         rest, fit = residual(frames, found.state, info.mask)
     write_product(said.output, Product(found.state, pixel, info.wavelength, info.distance, Path(said.scan).stem))
     picture = str(Path(said.output).with_suffix(".png"))

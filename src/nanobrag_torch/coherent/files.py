@@ -7,6 +7,7 @@ those of the probe's middle, x along fast and y along slow, in the frame whose o
 from __future__ import annotations
 
 import io
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from nanobrag_torch.coherent.frames import FileFrames
 from nanobrag_torch.coherent.pie import State
-from nanobrag_torch.errors import FileFormatError, ImageError
+from nanobrag_torch.coherent.ptychography import check_positions
+from nanobrag_torch.errors import FileFormatError, ImageError, InputError
 from nanobrag_torch.io.files import whole_file
 from nanobrag_torch.units import ANGSTROM_PER_METRE, ENERGY_WAVELENGTH_EV_A, JOULES_PER_ELECTRONVOLT
 
@@ -45,18 +47,38 @@ def write_scan(path: str, frames: Tensor, info: ScanInfo) -> None:
     """Write frames [F, N, N] and what belongs to them.
 
     Raises:
-        ImageError: all frames are zero. InputError: the file cannot be written.
+        ImageError: all frames are zero. InputError: a measured pixel, a position or a length is not finite, shapes do
+            not fit, or the file cannot be written.
     """
     import h5py
 
-    if not bool((frames != 0).any()):
+    _check_scan_data(frames, info)
+    if not bool((frames[:, info.mask] != 0).any()):
         raise ImageError(f"{path}: all frames are zero: nothing is written")
-    whole = bool((frames == frames.round()).all()) and bool((frames >= 0).all())
+    whole = bool((frames == frames.round()).all()) and 0 <= float(frames.min()) <= float(frames.max()) < 2**32
     counts = frames.numpy().astype(np.uint32 if whole else np.float32)
     with whole_file(path, "-o") as handle, io.BytesIO() as buffer:
         with h5py.File(buffer, "w") as file:
             _fill_scan(file, counts, info)
         handle.write(buffer.getbuffer())
+
+
+def _check_scan_data(frames: Tensor, info: ScanInfo) -> None:
+    """Refuse frames and what belongs to them when no reader could use them."""
+    if frames.dim() != 3 or frames.shape[1] != frames.shape[2] or not len(frames):
+        raise InputError("frames", f"their shape is {list(frames.shape)}", "give [frames, size, size], not empty")
+    if info.mask.shape != frames.shape[1:]:
+        raise InputError("mask", f"its shape is {list(info.mask.shape)}", f"give {list(frames.shape[1:])}")
+    if not bool(info.mask.any()):
+        raise InputError("mask", "every pixel is masked", "leave some pixels")
+    if not bool(torch.isfinite(frames[:, info.mask]).all()):
+        raise InputError("frames", "measured pixels have values that are not finite", "mask those pixels")
+    if info.positions.shape != (len(frames), 2) or not bool(torch.isfinite(info.positions).all()):
+        told = f"{list(info.positions.shape)} beside {len(frames)} frames, or numbers that are not finite"
+        raise InputError("positions", told, "give two finite numbers for each frame")
+    for name in ("wavelength", "distance", "detector_pixel"):
+        if not 0.0 < getattr(info, name) < math.inf:
+            raise InputError(name, f"{getattr(info, name)} m", "give a positive number")
 
 
 def _fill_scan(file: Any, counts: NDArray[Any], info: ScanInfo) -> None:
@@ -104,29 +126,29 @@ def read_scan(path: str) -> tuple[FileFrames, ScanInfo]:
 
 
 def _info(path: str, frames: FileFrames) -> ScanInfo:
-    file = frames.file
-
     def read(*names: str) -> NDArray[Any]:
-        for name in names:
-            if name in file:
-                return np.asarray(file[name][()])
-        raise FileFormatError(path, names[0], "there is no such data set, as a CXI file of ptychography has")
+        return _numbers(path, frames.file, names, "a CXI file of ptychography")
+
+    def number(*names: str) -> float:
+        return _number(path, names[0], read(*names))
 
     detector = "entry_1/instrument_1/detector_1"
     moved = read("entry_1/sample_1/geometry_1/translation", f"{detector}/translation", "entry_1/data_1/translation")
     if moved.shape != (frames.count, 3) or not np.isfinite(moved).all():
         raise FileFormatError(path, "translation", f"{list(moved.shape)} is not [{frames.count}, 3] of finite numbers")
-    joules = float(read("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy"))
-    numbers = [float(read(f"{detector}/{name}")) for name in ("distance", "x_pixel_size", "y_pixel_size")]
+    joules = number("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy")
+    numbers = [number(f"{detector}/{name}") for name in ("distance", "x_pixel_size", "y_pixel_size")]
     if not all(np.isfinite(x) and x > 0 for x in (joules, *numbers)):
         raise FileFormatError(path, detector, "energy, distance and pixel sizes are not all positive numbers")
     if abs(numbers[1] - numbers[2]) > 1e-6 * numbers[1]:
         raise FileFormatError(path, f"{detector}/y_pixel_size", "pixels are not square")
     mask = np.ones((frames.size, frames.size), bool)
-    if f"{detector}/mask" in file:
-        mask = np.asarray(file[f"{detector}/mask"][()]) == 0
+    if f"{detector}/mask" in frames.file:
+        mask = read(f"{detector}/mask") == 0
         if mask.shape != (frames.size, frames.size):
             raise FileFormatError(path, f"{detector}/mask", f"its shape is {list(mask.shape)}")
+        if not mask.any():
+            raise FileFormatError(path, f"{detector}/mask", "every pixel is masked")
     wavelength = ENERGY_WAVELENGTH_EV_A / (joules / JOULES_PER_ELECTRONVOLT) / ANGSTROM_PER_METRE
     positions = torch.from_numpy(np.ascontiguousarray(-moved[:, [1, 0]]).astype(np.float64))
     return ScanInfo(positions, torch.from_numpy(mask), wavelength, numbers[0], numbers[1])
@@ -187,7 +209,8 @@ def read_product(path: str) -> Product:
     """Read a product of ptychodus of one layer.
 
     Raises:
-        FileFormatError: not HDF5, or something is missing or does not fit.
+        FileFormatError: not HDF5, something is missing, does not fit or is not finite, or a position lies outside the
+            object.
     """
     import h5py
 
@@ -195,27 +218,75 @@ def read_product(path: str) -> Product:
         file = h5py.File(path, "r")
     except OSError as error:
         raise FileFormatError(path, "", f"is not an HDF5 file that can be read ({error})") from error
+    kind = "a product of ptychodus"
     with file:
-        missing = [n for n in ("probe", "object", "probe_position_x_m", "probe_position_y_m") if n not in file]
-        if missing:
-            raise FileFormatError(path, missing[0], "there is no such data set, as a product of ptychodus has")
-        target, probe = np.asarray(file["object"][()]), np.asarray(file["probe"][()])
-        try:
-            pixel, centre = float(file["object"].attrs["pixel_width_m"]), file["object"].attrs
-            shift = [float(centre.get(name, 0.0)) for name in ("center_y_m", "center_x_m")]
-            energy = float(file.attrs["probe_energy_eV"])
-            distance = float(file.attrs["detector_object_distance_m"])
-        except KeyError as error:
-            raise FileFormatError(path, "attributes", f"one is missing ({error})") from error
-        places = np.stack([np.asarray(file[f"probe_position_{axis}_m"][()]) for axis in "yx"], 1)
+        probe, target, *places = (
+            _numbers(path, file, (name,), kind)
+            for name in ("probe", "object", "probe_position_y_m", "probe_position_x_m")
+        )
+        about = {**file["object"].attrs, **file.attrs}
+    missing = [n for n in ("pixel_width_m", "probe_energy_eV", "detector_object_distance_m") if n not in about]
+    if missing:
+        raise FileFormatError(path, missing[0], f"there is no such attribute, as {kind} has")
+    pixel, energy, distance = (
+        _number(path, n, about[n]) for n in ("pixel_width_m", "probe_energy_eV", "detector_object_distance_m")
+    )
+    shift = [_number(path, name, about.get(name, 0.0)) for name in ("center_y_m", "center_x_m")]
     target = target[0] if target.ndim == 3 and len(target) == 1 else target
     probe = probe.reshape(-1, *probe.shape[-2:]) if probe.ndim >= 2 else probe
     if target.ndim != 2 or probe.ndim != 3 or not pixel > 0.0 or not energy > 0.0:
         raise FileFormatError(path, "object", f"{list(target.shape)} is not an object of one layer with a pixel size")
-    corner = (places - shift) / pixel + np.array(target.shape) / 2 - probe.shape[-1] / 2
+    corner = _corners(path, places, shift, pixel, (target, probe))
     fields = [torch.from_numpy(x.astype(np.complex128)) for x in (target, probe)]
     state = State(fields[0], fields[1], torch.from_numpy(corner))
     return Product(state, pixel, ENERGY_WAVELENGTH_EV_A / energy / ANGSTROM_PER_METRE, distance, os.path.basename(path))
+
+
+def _corners(
+    path: str,
+    places: list[NDArray[Any]],
+    shift: list[float],
+    pixel: float,
+    fields: tuple[NDArray[Any], NDArray[Any]],
+) -> NDArray[np.float64]:
+    """Corners [F, 2] of the probe in the object, in pixels; refuses those that cannot be."""
+    target, probe = fields
+    for name, field in (("object", target), ("probe", probe)):
+        if not np.isfinite(field).all() or not field.any():
+            raise FileFormatError(path, name, "it is zero everywhere, or has values that are not finite")
+    if probe.shape[1] != probe.shape[2]:
+        raise FileFormatError(path, "probe", f"{probe.shape[1]} x {probe.shape[2]} is not square")
+    if places[0].ndim != 1 or places[0].shape != places[1].shape or not len(places[0]):
+        told = f"{list(places[0].shape)} along y and {list(places[1].shape)} along x are not two lists of one length"
+        raise FileFormatError(path, "probe_position_y_m", told)
+    middle: NDArray[np.float64] = (np.stack(places, 1) - shift) / pixel
+    corner = middle + np.array(target.shape) / 2 - probe.shape[-1] / 2
+    try:
+        check_positions(torch.from_numpy(corner), probe.shape[-1], (target.shape[0], target.shape[1]))
+    except InputError as error:
+        raise FileFormatError(path, "positions", error.problem) from error
+    return corner
+
+
+def _numbers(path: str, file: Any, names: tuple[str, ...], kind: str) -> NDArray[Any]:
+    """The first of several data sets that is there, as an array of numbers."""
+    import h5py
+
+    for name in names:
+        if name in file:
+            found = file[name]
+            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "biufc":
+                raise FileFormatError(path, name, "it is not a data set of numbers")
+            return np.asarray(found[()])
+    raise FileFormatError(path, names[0], f"there is no such data set, as {kind} has")
+
+
+def _number(path: str, name: str, found: Any) -> float:
+    """One finite number, or an array that holds one."""
+    values = np.asarray(found).reshape(-1)
+    if len(values) != 1 or values.dtype.kind not in "biuf" or not np.isfinite(values[0]):
+        raise FileFormatError(path, name, "it is not one finite number")
+    return float(values[0])
 
 
 def _group(parent: Any, name: str, kind: str) -> Any:

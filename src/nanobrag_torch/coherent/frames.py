@@ -27,7 +27,7 @@ class MemoryFrames:
     """Frames that are in memory: [count, size, size]."""
 
     def __init__(self, counts: Tensor) -> None:
-        if counts.dim() != 3 or counts.shape[1] != counts.shape[2] or not len(counts):
+        if counts.dim() != 3 or counts.shape[1] != counts.shape[2] or not min(counts.shape):
             raise InputError("frames", f"their shape is {list(counts.shape)}", "give [frames, size, size], not empty")
         self.counts = counts
         self.count, self.size = int(counts.shape[0]), int(counts.shape[1])
@@ -53,8 +53,11 @@ class FileFrames:
             self.file.close()
             raise FileFormatError(path, dataset, "there is no such data set")
         self.data = self.file[dataset]
+        if not isinstance(self.data, h5py.Dataset) or self.data.dtype.kind not in "biuf":
+            self.file.close()
+            raise FileFormatError(path, dataset, "it is not a data set of real numbers")
         shape = self.data.shape
-        if len(shape) != 3 or shape[1] != shape[2] or not shape[0]:
+        if len(shape) != 3 or shape[1] != shape[2] or not min(shape):
             self.file.close()
             raise FileFormatError(path, dataset, f"its shape is {list(shape)}, not [frames, size, size]")
         self.count, self.size = int(shape[0]), int(shape[1])

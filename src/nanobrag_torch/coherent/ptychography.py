@@ -89,10 +89,47 @@ def check_scan(field: FarField, probe: Tensor, positions: Tensor, shape: tuple[i
     if fresnel > LARGEST_FRESNEL:
         told = f"{distance * 1e3:g} mm is not far from a probe of {size * 1e6:.3g} µm (Fresnel number {fresnel:.2g})"
         raise InputError("distance", told, f"give more than {size**2 / wavelength * 1e3:.4g} mm")
+    check_overlap(positions, diameter)
+
+
+def check_overlap(positions: Tensor, diameter: float) -> None:
+    """Refuse a scan [F, 2] whose places under a probe of `diameter` pixels share too little of the object.
+
+    Raises:
+        InputError: fewer than two places, or an overlap below `LEAST_OVERLAP`.
+    """
     overlap = scan_overlap(positions, diameter)
     if overlap < LEAST_OVERLAP:
-        told = f"neighbouring places overlap by {100 * overlap:.0f} %"
+        told = f"neighbouring places overlap by {100 * overlap:.0f} % under a probe of {diameter:.1f} pixels"
         raise InputError("positions", told, f"scan in steps below {(1 - LEAST_OVERLAP) * diameter:.1f} pixels")
+
+
+def check_together(positions: Tensor, frame: int) -> None:
+    """Refuse a scan [F, 2] that falls into pieces: places more than two frames of `frame` pixels from all others.
+
+    One wild position would ask for an object that reaches out to it. Places are put into squares as large as a frame;
+    squares that touch belong together.
+
+    Raises:
+        InputError: names the first place outside the largest piece.
+    """
+    squares = [(int(y), int(x)) for y, x in torch.floor(positions.detach() / frame).tolist()]
+    left, pieces = set(squares), []
+    while left:
+        piece, edge = set(), [left.pop()]
+        while edge:
+            y, x = edge.pop()
+            piece.add((y, x))
+            near = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left -= near
+            edge += near
+        pieces.append(piece)
+    if len(pieces) > 1:
+        largest = max(pieces, key=lambda piece: sum(square in piece for square in squares))
+        number = next(i for i, square in enumerate(squares) if square not in largest)
+        place = ", ".join(f"{float(x):.6g}" for x in positions[number])
+        told = f"frame {number} at ({place}) pixels lies apart from the rest of the scan"
+        raise InputError("positions", told, "leave it out, or reconstruct the pieces one by one")
 
 
 def check_positions(positions: Tensor, frame: int, shape: tuple[int, int]) -> None:

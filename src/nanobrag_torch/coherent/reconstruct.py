@@ -12,7 +12,7 @@ from torch import Tensor
 from nanobrag_torch.coherent.frames import Frames, checked_sum
 from nanobrag_torch.coherent.likelihood import LikelihoodOptions, maximum_likelihood
 from nanobrag_torch.coherent.pie import PieOptions, Progress, State, rpie
-from nanobrag_torch.coherent.ptychography import check_positions, exit_waves
+from nanobrag_torch.coherent.ptychography import check_overlap, check_positions, check_together, exit_waves
 from nanobrag_torch.errors import ImageError, InputError
 
 MARGIN = 8.0
@@ -60,12 +60,10 @@ def reconstruct(
         progress: told after every step.
 
     Raises:
-        InputError: frames, mask or positions that cannot serve. ImageError: nothing came of it.
+        InputError: frames, mask or positions that cannot serve: an overlap below 60 % even for the widest probe that
+            the frames sample, or places apart from the rest of the scan. ImageError: nothing came of it.
     """
-    if len(positions) != frames.count:
-        raise InputError("positions", f"{len(positions)} for {frames.count} frames", "give one for each")
-    if not bool(torch.isfinite(positions).all()):
-        raise InputError("positions", "some are not finite", "give finite numbers")
+    _check_places(frames, positions)
     total = checked_sum(frames, mask, options.pie.batch)
     offset = MARGIN - positions.min(0).values
     places = positions.to(torch.float64) + offset
@@ -81,6 +79,18 @@ def reconstruct(
     if not bool(torch.isfinite(torch.view_as_real(state.target)).all()) or not bool((state.probe != 0).any()):
         raise ImageError("the reconstruction came to nothing: look at the mask, the positions and the first frames")
     return Reconstruction(state, offset, scanned(state))
+
+
+def _check_places(frames: Frames, positions: Tensor) -> None:
+    """Refuse positions that do not belong to the frames, or that no probe sampled by them could join."""
+    if positions.dim() != 2 or positions.shape[1] != 2:
+        raise InputError("positions", f"their shape is {list(positions.shape)}", "give [frames, 2]")
+    if len(positions) != frames.count:
+        raise InputError("positions", f"{len(positions)} for {frames.count} frames", "give one for each")
+    if not bool(torch.isfinite(positions).all()):
+        raise InputError("positions", "some are not finite", "give finite numbers")
+    check_together(positions, frames.size)
+    check_overlap(positions, frames.size / 2)
 
 
 def starting_probe(photons: float, size: int, positions: Tensor, modes: int) -> Tensor:
