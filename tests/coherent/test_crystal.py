@@ -104,6 +104,14 @@ def test_modes_add_their_intensities():
     assert torch.allclose(array_image(experiment, modes), apart, rtol=1e-12)
 
 
+def assert_gradients(image, inputs):
+    """gradcheck of an image in units of its first value, so that the absolute tolerance is small."""
+    first = image(*inputs).detach()[0]
+    parts = torch.autograd.grad(image(*inputs).sum() / first, inputs)
+    assert min(float(part.abs().max()) for part in parts) > 1e-3
+    assert torch.autograd.gradcheck(lambda *x: image(*x) / first, inputs, eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
 def test_gradients():
     pixels = torch.tensor([5, 18, 31])
     generator = torch.Generator().manual_seed(4)
@@ -121,9 +129,47 @@ def test_gradients():
             wavelength_A=wavelength,
             misset_deg=torch.stack([angle, 2 * angle, 3 * angle]),
         )
-        return 1e-3 * array_image(experiment, cell_weights((1, 0, 2), u, occupancy), pixels)
+        return array_image(experiment, cell_weights((1, 0, 2), u, occupancy), pixels)
 
-    assert torch.autograd.gradcheck(image, (u, occupancy, *begin), eps=1e-6, atol=1e-6, rtol=1e-5)
+    inputs = (u, occupancy, *begin)
+    assert_gradients(image, inputs)
+
+
+@pytest.mark.parametrize("modes", [(), (2,)])
+def test_gradients_by_complex_weights(modes):
+    """Every real and imaginary part, through phi steps, sub-pixels and modes, and in chunks of one pixel."""
+    pixels = torch.tensor([5, 18, 31])
+    generator = torch.Generator().manual_seed(6)
+    weights = torch.randn(*modes, 2, 2, 3, generator=generator, dtype=torch.complex128).requires_grad_()
+    experiment = scene(6, 2, 2, (2, 2, 3))
+
+    def image(weights):
+        return array_image(experiment, weights, pixels, memory=1)
+
+    assert_gradients(image, (weights,))
+
+
+def test_a_gradient_by_complex_weights_is_that_of_the_sum_written_out():
+    """d|Σ w e|²/d conj(w) = e* Σ w e, twice in torch's convention."""
+    generator = torch.Generator().manual_seed(7)
+    weights = torch.randn(2, 3, 2, generator=generator, dtype=torch.complex128, requires_grad=True)
+    index = torch.tensor([[0.31, -0.22, 0.13]], dtype=REAL)
+    lattice_intensity(index, weights[None]).sum().backward()
+    places = torch.stack(
+        torch.meshgrid(*(torch.arange(n, dtype=REAL) - (n - 1) / 2 for n in (2, 3, 2)), indexing="ij"), -1
+    )
+    wave = torch.exp(2j * torch.pi * (places @ index[0]))
+    with torch.no_grad():
+        assert torch.allclose(weights.grad, 2 * wave.conj() * (weights * wave).sum(), rtol=1e-12)
+
+
+def test_a_uniform_displacement_has_no_gradient():
+    experiment = scene(6, 1, 2, (2, 2, 3))
+    u = torch.rand(2, 2, 3, 3, generator=torch.Generator().manual_seed(8), dtype=REAL).mul(0.2).requires_grad_()
+    image = array_image(experiment, cell_weights((1, 0, 2), u), torch.tensor([5, 18, 31]))
+    (found,) = torch.autograd.grad(image.sum(), u)
+    assert float(found.abs().max()) > 1e-3 * float(image.detach().sum())
+    assert float(found.sum((0, 1, 2)).abs().max()) <= 1e-12 * float(found.abs().sum())
 
 
 @pytest.mark.parametrize(

@@ -259,8 +259,8 @@ def _corners(
     if places[0].ndim != 1 or places[0].shape != places[1].shape or not len(places[0]):
         told = f"{list(places[0].shape)} along y and {list(places[1].shape)} along x are not two lists of one length"
         raise FileFormatError(path, "probe_position_y_m", told)
-    middle: NDArray[np.float64] = (np.stack(places, 1) - shift) / pixel
-    corner = middle + np.array(target.shape) / 2 - probe.shape[-1] / 2
+    middle = (np.stack(places, 1) - shift) / pixel
+    corner: NDArray[np.float64] = middle + np.array(target.shape) / 2 - probe.shape[-1] / 2
     try:
         check_positions(torch.from_numpy(corner), probe.shape[-1], (target.shape[0], target.shape[1]))
     except InputError as error:
