@@ -1,7 +1,9 @@
-"""Run the native kernels under the address and undefined-behaviour sanitizers.
+"""Run all the native code under the address and undefined-behaviour sanitizers.
 
     python scripts/sanitize.py --scenes 2500 --first 0   random scenes, each as the fuzzer of nb-parity draws them
     python scripts/sanitize.py --golden                  the golden cases (NANOBRAG_GOLDEN, or the copied ones)
+    python scripts/sanitize.py --golden 40 20            twenty of them, from number 40 on
+    python scripts/sanitize.py --faults                  whether faults made on purpose are found
 
 The libraries are built into build/sanitized/ and loaded in place of the installed ones, in a process that has the
 sanitizer's own library before all others. The first fault ends it with its report.
@@ -21,42 +23,58 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "sanitized"
 SOURCE = ROOT / "src" / "nanobrag_torch" / "kernels" / "csrc"
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
-LIBRARIES = ("nanobrag_kernels", "nanobrag_noise")
+CONTRACTED = "-fno-math-errno -ffp-contract=fast"
+PLAIN = {"nanobrag_noise": "legacy_noise.c", "nanobrag_philox": "philox_noise.c", "nanobrag_trace": "trace.c"}
+"""Libraries of one source file; `nanobrag_kernels` is compiled once per instruction set."""
+FAULTS = {
+    "read beyond an array": ("int fault(int n) { static int a[4]; return *(volatile int *)(a + n); }", 4),
+    "sum of int beyond its range": ("int fault(int n) { return n + 2147483647; }", 1),
+    "shift by more bits than there are": ("int fault(int n) { return 1 << n; }", 40),
+}
+"""By name: C code, and the number that makes a fault of it."""
 VARIANTS = 25
 """Scenes that are made of one command line: other pixels, precisions, instructions, sizes, gradients."""
-PIXELS = 12
+PIXELS, EVERY = 12, 10**6
 LEVELS = (1, 3, 4)
+FOUND = 99
+"""Status of a process in which a sanitizer has found something."""
+Chosen = list[tuple[int, int, int]]
+"""Panel, slow and fast of pixels, in order."""
 
 
 def build() -> None:
-    """The sanitized libraries, once per instruction set of CMakeLists.txt; only what is out of date is made."""
+    """The sanitized libraries, the kernels once per instruction set of CMakeLists.txt; only what is out of date."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    newest = max(path.stat().st_mtime for path in SOURCE.iterdir())
-    common = ["gcc", "-std=gnu11", "-O1", *FLAGS.split(), "-fPIC", "-fopenmp", "-fno-math-errno", "-ffp-contract=fast"]
+    newest = max(path.stat().st_mtime for path in (*SOURCE.iterdir(), Path(__file__)))
+    common = ["gcc", "-std=gnu11", "-O1", *FLAGS.split(), *CONTRACTED.split(), "-fPIC", "-fopenmp"]
     levels = {"_default": [], "_v3": ["-march=x86-64-v3"], "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
-    plain = SOURCE / "dispatch.c", SOURCE / "legacy_noise.c"
-    jobs = [(BUILD / f"{path.stem}.o", [*common, "-DHAS_LEVELS", "-c", str(path)]) for path in plain]
+    kernels = {BUILD / "dispatch.o": [*common, "-DHAS_LEVELS", "-c", str(SOURCE / "dispatch.c")]}
     listed = re.search(r"set\(KERNEL_SOURCES ([^)]*)\)", (SOURCE / "CMakeLists.txt").read_text())
     for name, options in levels.items():
         for source in listed[1].split() if listed else ():
             command = [*common, *options, "-fvisibility=hidden", f"-DLEVEL={name}", "-c", str(SOURCE / source)]
-            jobs.append((BUILD / f"{Path(source).stem}{name}.o", command))
-    due = [(place, command) for place, command in jobs if not place.exists() or place.stat().st_mtime < newest]
+            kernels[BUILD / f"{Path(source).stem}{name}.o"] = command
+    plain = {BUILD / f"{name}.o": [*common, "-c", str(SOURCE / source)] for name, source in PLAIN.items()}
+    jobs = {**kernels, **plain}
+    due = [place for place in jobs if not place.exists() or place.stat().st_mtime < newest]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda job: compiled([*job[1], "-o", str(job[0])]), due))
-    kernels = [str(place) for place, _ in jobs if place.stem != "legacy_noise"]
-    for name, objects in (("nanobrag_kernels", kernels), ("nanobrag_noise", [str(BUILD / "legacy_noise.o")])):
-        if due or not (BUILD / f"lib{name}.so").exists():
-            compiled(
-                ["gcc", "-shared", *FLAGS.split(), "-fopenmp", *objects, "-lm", "-o", str(BUILD / f"lib{name}.so")]
-            )
+        list(pool.map(lambda place: compiled([*jobs[place], "-o", str(place)]), due))
+    objects = {"nanobrag_kernels": list(kernels), **{name: [BUILD / f"{name}.o"] for name in PLAIN}}
+    for name, parts in objects.items():
+        place = BUILD / f"lib{name}.so"
+        if due or not place.exists():
+            compiled(["gcc", "-shared", "-fopenmp", *FLAGS.split(), *map(str, parts), "-lm", "-o", str(place)])
 
 
 def compiled(command: list[str]) -> None:
@@ -66,9 +84,8 @@ def compiled(command: list[str]) -> None:
         raise SystemExit(f"the sanitized libraries cannot be built: {done.stderr[-2000:]}")
 
 
-def again_under_sanitizers(words: list[str]) -> int:
+def again_under_sanitizers(words: list[str]) -> subprocess.CompletedProcess[str]:
     """This script in a process of its own, with the libraries of the sanitizers first."""
-    build()
     found = [
         subprocess.run(
             ["gcc", f"-print-file-name=lib{name}.so"], capture_output=True, text=True, check=True
@@ -78,18 +95,32 @@ def again_under_sanitizers(words: list[str]) -> int:
     environment = {
         **os.environ,
         "LD_PRELOAD": " ".join(found),
-        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1:exitcode=99:allocator_may_return_null=1:detect_odr_violation=0",
-        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        "ASAN_OPTIONS": f"detect_leaks=0:halt_on_error=1:exitcode={FOUND}:allocator_may_return_null=1:"
+        "detect_odr_violation=0",
+        "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:exitcode={FOUND}",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     }
-    return subprocess.run([sys.executable, __file__, "--inside", *words], env=environment, check=False).returncode
+    command = [sys.executable, __file__, "--inside", *words]
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+
+
+def faults_are_found() -> int:
+    """How many of the faults made on purpose are found; one that is not ends the program."""
+    for number, (name, (code, _)) in enumerate(FAULTS.items()):
+        place = BUILD / f"fault{number}.c"
+        place.write_text(code)
+        compiled(["gcc", "-shared", "-fPIC", *FLAGS.split(), str(place), "-o", str(place.with_suffix(".so"))])
+        done = again_under_sanitizers(["--fault", str(number)])
+        if done.returncode != FOUND:
+            raise SystemExit(f"the sanitizers do not find a {name}: status {done.returncode}")
+    return len(FAULTS)
 
 
 def load_sanitized() -> None:
     """Let the package find the sanitized libraries."""
     from nanobrag_torch import native
 
-    for name in LIBRARIES:
+    for name in ("nanobrag_kernels", *PLAIN):
         native._FOUND[name] = (ctypes.CDLL(str(BUILD / f"lib{name}.so")), "")
 
 
@@ -146,59 +177,113 @@ def render_variants(experiment: Any, rng: random.Random) -> int:
         if variant % 5 == 4 and not changed.crystal.water.requires_grad:
             misset = torch.tensor([rng.uniform(-9, 9) for _ in range(3)], dtype=torch.float64, requires_grad=True)
             changed = changed.replace(misset=misset)
-        panels = changed.detector.panels
-        chosen = []
-        for _ in range(rng.randrange(1, PIXELS)):
-            index = rng.randrange(len(panels))
-            slow, fast = rng.randrange(panels[index].pixels_s), rng.randrange(panels[index].pixels_f)
-            chosen.append((index, slow, fast))
-        try:
+        chosen = some_pixels(changed, rng)
+        with suppress(NanobragError):
             made = Simulator(changed, dtype=rng.choice((torch.float64, torch.float64, torch.float32)))
-            image = made.run(torch.tensor(sorted(chosen)), solid_angle=rng.random() < 0.5)
+            image = made.run(torch.tensor(chosen), solid_angle=rng.random() < 0.5)
             total = sum(values.sum() for values in image.values)
             if isinstance(total, torch.Tensor) and total.requires_grad:
                 total.backward()
-        except NanobragError:
-            pass
+        with suppress(NanobragError):
+            also_tried(variant, changed, made, chosen, rng)
         done += 1
     return done
 
 
+def some_pixels(experiment: Any, rng: random.Random) -> Chosen:
+    """A few pixels."""
+    panels, chosen = experiment.detector.panels, []
+    for _ in range(rng.randrange(1, PIXELS)):
+        index = rng.randrange(len(panels))
+        chosen.append((index, rng.randrange(panels[index].pixels_s), rng.randrange(panels[index].pixels_f)))
+    return sorted(chosen)
+
+
+def also_tried(variant: int, experiment: Any, made: Any, chosen: Chosen, rng: random.Random) -> None:
+    """With some variants: derivatives in forward mode, the trace of a pixel, both kinds of noise."""
+    import torch
+
+    from nanobrag_torch.models.quantities import QUANTITIES
+    from nanobrag_torch.pipeline.kernel_trace import kernel_taps
+    from nanobrag_torch.random import Purpose, normal, poisson
+
+    if variant % 5 == 1:
+        free = [name for name, quantity in QUANTITIES.items() if quantity.objection(experiment) is None]
+        made.jacobian(rng.sample(free, min(len(free), 3)), torch.tensor(chosen))
+    elif variant % 5 == 2:
+        panel, slow, fast = chosen[0]
+        kernel_taps(experiment, slow, fast, rng.choice((torch.float64, torch.float32)), panel=panel)
+    elif variant % 5 == 3:
+        count, first = rng.randrange(1, 70), rng.randrange(9)
+        means = [rng.choice((-1.0, 0.0, 0.3, 11.9, 12.0, 1e3, 1e15, 1e16, float("nan"))) for _ in range(count)]
+        poisson(np.array(means), rng.getrandbits(64), 1, Purpose.PHOTONS, first=first)
+        normal(count, rng.getrandbits(64), 1, Purpose.READOUT, first=first)
+
+
+def golden(first: int, count: int) -> tuple[int, list[str]]:
+    """Render golden cases with all that they write, at each instruction set in turn; how many, and what went wrong."""
+    from nanobrag_torch.kernels import cpu
+    from nanobrag_torch.parity.golden import load_cases, run_case
+    from nanobrag_torch.parity.trace import main as nb_trace
+
+    folder = Path(os.environ.get("NANOBRAG_GOLDEN") or ROOT / "tests" / "golden_data").resolve()
+    cases, wrong = load_cases(folder)[first : first + count], []
+    for number, case in enumerate(cases, start=first):
+        for dtype in ("float64", "float32"):
+            cpu.level(LEVELS[(number + (dtype == "float32")) % len(LEVELS)])
+            with tempfile.TemporaryDirectory() as name:
+                run = run_case(case, Path(name), dtype)
+            if run.status != 0:
+                wrong.append(f"{case.id} {dtype}: status {run.status}: {run.errors[-200:]}")
+        for trace in case.traces():
+            pixel = [str(trace["slow"]), str(trace["fast"])]
+            with redirect_stdout(StringIO()):
+                status = nb_trace(["--kernel", "--pixel", *pixel, "--", *case.command()])
+            if status != 0:
+                wrong.append(f"{case.id}: the trace of the kernel: status {status}")
+    return len(cases), wrong
+
+
 def inside(said: argparse.Namespace) -> None:
     """What runs under the sanitizers."""
+    if said.fault is not None:
+        ctypes.CDLL(str(BUILD / f"fault{said.fault}.so")).fault(list(FAULTS.values())[said.fault][1])
+        return
     load_sanitized()
     warnings.simplefilter("ignore")
-    count = 0
-    if said.golden:
-        from nanobrag_torch.cli.main import main as nanobrag
-        from nanobrag_torch.parity.golden import load_cases
-
-        folder = os.environ.get("NANOBRAG_GOLDEN") or str(ROOT / "tests" / "golden_data")
-        for case in load_cases(Path(folder).resolve()):
-            with tempfile.TemporaryDirectory() as name:
-                os.chdir(name)
-                nanobrag([*case.command(), "-quiet", "-floatfile", "a.bin", "-intfile", "a.img"])
-                os.chdir(ROOT)
-            count += 1
+    count, findings = 0, []
+    if said.golden is not None:
+        count, findings = golden(*said.golden) if said.golden else golden(0, EVERY)
     # The first scenes settle what is settled once; a line is drawn in several variants.
     for index, experiment in scenes(said.first // VARIANTS, -(-said.scenes // VARIANTS)):
-        count += VARIANTS if experiment is None else render_variants(experiment, random.Random(index))
-        if experiment is None:
-            count -= VARIANTS
-    print(json.dumps({"done": "sanitized", "count": count}), flush=True)
+        if experiment is not None:
+            count += render_variants(experiment, random.Random(index))
+    found = [{"problem": text} for text in findings]
+    print(json.dumps({"done": "sanitized", "count": count, "findings": found}), flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=0, help="how many random scenes")
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
-    parser.add_argument("--golden", action="store_true", help="also draw the golden cases")
+    parser.add_argument("--golden", type=int, nargs="*", metavar="N", help="also the golden cases: all, or FIRST COUNT")
+    parser.add_argument("--faults", action="store_true", help="whether faults made on purpose are found")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--fault", type=int, help=argparse.SUPPRESS)
     said = parser.parse_args()
+    if said.golden and len(said.golden) != 2:
+        parser.error("--golden takes no number, or two: the first case and how many")
     if said.inside:
         inside(said)
         return 0
-    return again_under_sanitizers(sys.argv[1:])
+    build()
+    if said.faults:
+        print(json.dumps({"done": "faults", "count": faults_are_found(), "findings": []}), flush=True)
+        return 0
+    done = again_under_sanitizers(sys.argv[1:])
+    print(done.stdout, end="", flush=True)
+    told = next((json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"done"')), None)
+    return done.returncode or (1 if told is None or told["findings"] else 0)
 
 
 if __name__ == "__main__":
