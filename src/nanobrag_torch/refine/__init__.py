@@ -5,7 +5,7 @@ from nanobrag_torch.refine.fit import Fit, Observation, fit
 from nanobrag_torch.refine.likelihood import Noise
 from nanobrag_torch.refine.locate import Located, Reach, locate
 from nanobrag_torch.refine.losses import correlation, gaussian, poisson
-from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Estimate, Refined, Schedule
+from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Estimate, Profile, Refined, Schedule
 from nanobrag_torch.refine.parameters import Parameters
 from nanobrag_torch.refine.scoring import refine_shots
 from nanobrag_torch.refine.shots import Shot
@@ -20,6 +20,7 @@ __all__ = [
     "Noise",
     "Observation",
     "Parameters",
+    "Profile",
     "Quantity",
     "Reach",
     "Refined",

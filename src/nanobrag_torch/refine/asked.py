@@ -56,6 +56,7 @@ class Job:
         steps: at most so many steps.
         mask: a file with the pixels that can be used, for `masks.read_mask`.
         mask_ones_bad: in an image as a mask, 0 marks what can be used.
+        profile: numbers whose profile likelihood is followed: `N`, `misset[2]`, `misset[2]@1` (of experiment 1).
         only: first and last experiment of the list that are taken; all by default.
     """
 
@@ -73,6 +74,7 @@ class Job:
     locate: bool = False
     amplitude_width: float = 0.3
     steps: int = 60
+    profile: Sequence[str] = ()
     mask: str | None = None
     mask_ones_bad: bool = False
     only: tuple[int, int] | None = None

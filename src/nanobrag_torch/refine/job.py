@@ -33,6 +33,7 @@ from nanobrag_torch.refine.locate import locate
 from nanobrag_torch.refine.masks import read_mask
 from nanobrag_torch.refine.measures import Summary, explainable, explained, explained_by, spots_of, summary
 from nanobrag_torch.refine.outcome import Amplitudes, Constraints, Present, Restraints, Schedule
+from nanobrag_torch.refine.profile import elements_of
 from nanobrag_torch.refine.result import Result, Strange
 from nanobrag_torch.refine.scoring import refine_shots
 from nanobrag_torch.refine.starting import (
@@ -232,14 +233,17 @@ def _refined(
         if keep is not None:
             keep(present)
 
+    first = gathered[0].shot.experiment
+    limits = _constraints(job, [*shared, *own], [g.shot.experiment for g in gathered], frames.experiments[0])
     refined = refine_shots(
         [g.shot for g in gathered],
         shared,
         own,
         noise=job.noise,
-        constraints=_constraints(job, [*shared, *own], [g.shot.experiment for g in gathered], frames.experiments[0]),
+        constraints=limits,
         amplitudes=Amplitudes(len(unique), job.amplitude_width) if len(unique) else None,
         schedule=Schedule(job.steps, _TOLERANCE, progress),
+        profiles=elements_of(job.profile, lambda name: names_of([name], first, "--profile"), first, limits),
     )
     pixels = tuple(explained_by(estimate) for estimate in refined.shots)
     spots = tuple(spots_of(g, p, job.noise) for g, p in zip(gathered, pixels, strict=True))

@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
              "spread; the detector where it is the same]")  # fmt: skip
     add("--restrain", action="append", default=[], metavar="NAME=MEAN:WIDTH",
         help="a prior in the user's units (mm, degrees, A); without MEAN the start")  # fmt: skip
+    add("--profile", metavar="NAMES", help="profile likelihood of these: NAME, NAME[INDEX] or NAME[INDEX]@EXPERIMENT")
     add("--experiments", metavar="FIRST:LAST", help="only these experiments of the list, from 0, both included")
     add("--mask", metavar="FILE", help="pixels to leave out: image of zeros (out) and ones, NeXus pixel_mask, or .expt")
     add("--mask-ones-bad", action="store_true", help="in an image as a mask the ones are left out, as in pyFAI")
@@ -168,6 +169,7 @@ def job_of(said: argparse.Namespace) -> Job:
         centroids=not said.no_centroids,
         locate=said.locate,
         steps=said.steps,
+        profile=() if said.profile is None else _names(said.profile, "--profile"),
         mask=said.mask,
         mask_ones_bad=said.mask_ones_bad,
         only=_range(said.experiments),

@@ -6,7 +6,7 @@ kept, so that memory beyond what is shared is a few numbers a shot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -126,6 +126,66 @@ def solve(equations: Equations, damping: float) -> Step:
         promised -= 0.5 * float(rows.gradient @ mine)
         own.append(mine)
     return Step(common, tuple(own), promised)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A parameter that a descent does not move.
+
+    Args:
+        shot: whose own it is; `None`: it is shared.
+        index: which of the own ones, or of all shared ones.
+    """
+
+    shot: int | None
+    index: int
+
+
+def frozen(equations: Equations, which: Held) -> Equations:
+    """The same equations with a parameter whose step is 0."""
+    if which.shot is None:
+        total, slope = _cut(equations.total, which.index, which.index), equations.slope.clone()
+        slope[which.index] = 0.0
+        # The column of a shared parameter in the rows of each shot that sees it.
+        kept = [replace(rows, matrix=torch.where(_at(rows, which.index), 0.0, rows.matrix)) for rows in equations.rows]
+        return replace(equations, total=total, slope=slope, rows=tuple(kept))
+    rows = equations.rows[which.shot]
+    gradient = rows.gradient.clone()
+    gradient[which.index] = 0.0
+    matrix = _cut(rows.matrix, which.index, len(rows.places) + which.index)
+    changed = list(equations.rows)
+    changed[which.shot] = replace(rows, matrix=matrix, gradient=gradient)
+    return replace(equations, rows=tuple(changed))
+
+
+def tangent(equations: Equations, which: Held) -> Step:
+    """How the most likely values of all other parameters move with one of them (per unit of it), to first order."""
+    if which.shot is None:
+        slope = equations.total[:, which.index].clone()
+        columns = [(rows.matrix[:, : len(rows.places)] * _at(rows, which.index)[:, : len(rows.places)]).sum(1)
+            for rows in equations.rows]  # fmt: skip
+    else:
+        mine = equations.rows[which.shot]
+        slope = torch.zeros_like(equations.slope)
+        slope[mine.places] = mine.matrix[which.index, : len(mine.places)]
+        columns = [torch.zeros_like(rows.gradient) for rows in equations.rows]
+        columns[which.shot] = mine.own[:, which.index].clone()
+    moved = [replace(rows, gradient=column) for rows, column in zip(equations.rows, columns, strict=True)]
+    return solve(frozen(replace(equations, slope=slope, rows=tuple(moved)), which), 0.0)
+
+
+def _at(rows: Rows, shared: int) -> Tensor:
+    """Where [1, s + k] the column of a shared parameter is among a shot's."""
+    beyond = torch.full((rows.matrix.shape[1] - len(rows.places),), -1, dtype=rows.places.dtype)
+    return torch.cat([rows.places, beyond])[None] == shared
+
+
+def _cut(matrix: Tensor, row: int, column: int) -> Tensor:
+    """A copy with 0 in a row and a column, and 1 where they cross."""
+    found = matrix.clone()
+    found[row], found[:, column] = 0.0, 0.0
+    found[row, column] = 1.0
+    return found
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from nanobrag_torch.materials.amorphous import interpolate
 from nanobrag_torch.models import Experiment
 
 Restraints = Mapping[str, tuple[float | Tensor | None, float | Tensor]]
@@ -104,6 +106,54 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """The profile likelihood of one number: all others, backgrounds included, are the most likely ones for each value.
+
+    Args:
+        name, index: which number of which quantity.
+        shot: of which shot; 0 where the quantity is shared.
+        values: [n] settled units, ascending.
+        deviance: [n] -2 ln L above the smallest one.
+        sigma: standard deviation by the Fisher information, settled units.
+    """
+
+    name: str
+    index: int
+    shot: int
+    values: Tensor
+    deviance: Tensor
+    sigma: float
+
+    @property
+    def best(self) -> float:
+        """The most likely value."""
+        return float(self.values[self.deviance.argmin()])
+
+    def interval(self, factor: float = 1.0) -> tuple[float | None, float | None]:
+        """Where -2 ln L is `factor`² above its minimum: one standard deviation below and above.
+
+        `None` on a side on which it does not rise so far: the number is not bounded there by the counts.
+
+        Args:
+            factor: what standard deviations are multiplied by, as where pixels scatter more than they should.
+        """
+        middle = int(self.deviance.argmin())
+        # The root of a parabola is a straight line, so that values are interpolated along it.
+        root = self.deviance.clamp_min(0.0).sqrt()
+        root = torch.cat([-root[:middle], root[middle:]])
+        low = high = middle
+        while low > 0 and root[low - 1] < root[low]:
+            low -= 1
+        while high + 1 < len(root) and root[high + 1] > root[high]:
+            high += 1
+        at = torch.tensor([-factor, factor], dtype=torch.float64)
+        if high == low:
+            return None, None
+        below, above = interpolate(root[low : high + 1], self.values[low : high + 1], at).tolist()
+        return below if root[low] <= -factor else None, above if root[high] >= factor else None
+
+
+@dataclass(frozen=True)
 class Refined:
     """How a refinement went.
 
@@ -115,6 +165,7 @@ class Refined:
         amplitudes: [U] refined amplitudes over those of the start, where there are any.
         amplitude_sigma: [U] their standard deviations.
         path: after every accepted step, the values [n] of the shared parameters, settled units.
+        profiles: the profile likelihoods that were asked for.
     """
 
     shots: tuple[Estimate, ...]
@@ -124,3 +175,4 @@ class Refined:
     amplitudes: Tensor | None = field(default=None, repr=False)
     amplitude_sigma: Tensor | None = field(default=None, repr=False)
     path: tuple[Tensor, ...] = field(default=(), repr=False)
+    profiles: tuple[Profile, ...] = field(default=(), repr=False)

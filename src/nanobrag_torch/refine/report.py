@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nanobrag_torch import __version__
 from nanobrag_torch.models.quantities import QUANTITIES
+from nanobrag_torch.refine.curves import figure_of, lines_of
 from nanobrag_torch.refine.measures import Summary
 from nanobrag_torch.refine.written import cell_of, numbers_of
 
@@ -52,6 +53,7 @@ def page_of(result: Result, said: Mapping[str, Any]) -> str:
         "<h2>Parameters</h2>",
         _parameters(result),
         _strong(result),
+        _profiles(result),
         "<h2>Spots, the best and the worst</h2><p>Photons observed, modelled, and the residuals in standard "
         "deviations, summed over the images of each spot.</p>",
         _picture(_spots(result), "observed, modelled and residual pixels of spots"),
@@ -142,6 +144,22 @@ def _strong(result: Result) -> str:
     pairs = [(abs(table[i, j]), i, j) for i in range(len(names)) for j in range(i)]
     told = [f"{names[i]} and {names[j]} ({table[i, j]:+.3f})" for size, i, j in sorted(pairs)[::-1] if size > STRONG]
     return f"<p>Strongly correlated: {html.escape('; '.join(told[:12]))}.</p>" if told else ""
+
+
+def _profiles(result: Result) -> str:
+    """The profile likelihoods that were asked for."""
+    profiles = result.refined.profiles
+    if not profiles:
+        return ""
+    lines = "\n".join(line.strip() for line in lines_of(profiles, result.sigma_factor))
+    picture = _picture(
+        figure_of(profiles, result.sigma_factor), "profile likelihoods beside the parabolas of the covariance"
+    )
+    return (
+        "<h3>Profile likelihoods</h3><p>How much less likely the counts are when one number is held and all others are "
+        "refined again; shaded, one standard deviation.</p>"
+        f"<pre>{html.escape(lines)}</pre>{picture}"
+    )
 
 
 def _picture(figure: Figure, text: str) -> str:

@@ -16,6 +16,7 @@ from nanobrag_torch.io.files import Opening, WholeFiles
 from nanobrag_torch.io.refl import write_refl
 from nanobrag_torch.io.reflection_table import ReflectionTable, joined
 from nanobrag_torch.refine.asked import Job
+from nanobrag_torch.refine.curves import lines_of
 from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.measures import Explained, Spots, Summary
 from nanobrag_torch.refine.outcome import Refined
@@ -60,7 +61,7 @@ class Result:
         return float(max(self.refined.chi_square, 1.0) ** 0.5)
 
     def table(self) -> str:
-        """The refined numbers of the first shots as lines of text."""
+        """The refined numbers of the first shots, and the profiles, as lines of text."""
         lines = []
         for place, estimate in enumerate(self.refined.shots[:3]):
             if len(self.refined.shots) > 1:
@@ -69,7 +70,7 @@ class Result:
                 name = f"{n['name']}[{n['index']}]"
                 near = f"at its {n['at_bound']}" if n["at_bound"] else f"+- {n['sigma']:<9.2g}"
                 lines.append(f"  {name:<20} {n['value']:>12.6g} {near:<12} {n['unit']}".rstrip())
-        return "\n".join(lines)
+        return "\n".join(lines + lines_of(self.refined.profiles, self.sigma_factor))
 
     def _located(self) -> list[Measured]:
         """The refined experiments with images that are found from any folder."""

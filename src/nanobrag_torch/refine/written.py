@@ -20,6 +20,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.render import lattice_of
 from nanobrag_torch.refine.centroids import predicted
+from nanobrag_torch.refine.curves import rows_of
 from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.measures import Spots, Summary
 from nanobrag_torch.refine.outcome import Estimate, Refined
@@ -159,6 +160,7 @@ def json_of(
         "losses": list(refined.losses),
         "shots": shots,
         "amplitudes": amplitudes,
+        "profiles": rows_of(refined.profiles, inflation),
     }
     return json.dumps(_plain(content), indent=1, allow_nan=False).encode() + b"\n"
 
