@@ -74,6 +74,8 @@ def test_squares_of_right_counts_are_one_on_average(noise: Noise, mean: float) -
     found = scored(torch.full_like(rates, mean), seen, noise)
     scatter = float(found.squares.std()) / math.sqrt(len(rates))
     assert float(found.squares.mean()) == pytest.approx(1.0, abs=5.0 * scatter)
+    wild = scored(torch.full((1,), mean, dtype=torch.float64), torch.tensor([1e4]), noise)
+    assert float(wild.squares) == 25.0
     if not noise.readout and mean == 0.1:
         assert float((found.residual**2).mean()) < 0.7
 

@@ -44,6 +44,10 @@ class Noise:
             raise InputError("zinger", f"{self.zinger} standard deviations", "give a positive number")
 
 
+WILD = 5.0
+"""Standard deviations beyond which a pixel says nothing of how much the others scatter."""
+
+
 @dataclass(frozen=True)
 class Scored:
     """A likelihood and its derivatives by the expected values.
@@ -69,9 +73,11 @@ class Scored:
     def squares(self) -> Tensor:
         """(observed - expected)² over the variance of the counts [P]: 1 on average when the model is right.
 
-        The squared `residual` is not: at a mean of one count its average is 1.15, at 0.1 it is 0.5.
+        The squared `residual` is not: at a mean of one count its average is 1.15, at 0.1 it is 0.5. A pixel whose
+        residual exceeds `WILD` counts as that, so that a few wild ones (a spot of another lattice) do not decide.
         """
-        return torch.where(self.information > 0.0, self.score**2 / self.information, self.residual**2)
+        even = torch.where(self.information > 0.0, self.score**2 / self.information, self.residual**2)
+        return torch.where(self.residual.abs() > WILD, WILD**2, even)
 
 
 def scored(expected: Tensor, observed: Tensor, noise: Noise) -> Scored:

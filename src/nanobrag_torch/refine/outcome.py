@@ -161,7 +161,8 @@ class Refined:
         shots: an estimate per shot.
         losses: half the deviance, restraints included, after every accepted step.
         converged: whether the next step promised less than the tolerance.
-        chi_square: Pearson's, per degree of freedom: 1 when the model is right, however few the counts.
+        chi_square: Pearson's, per degree of freedom: 1 when the model is right, however few the counts; wild pixels
+            count as five standard deviations.
         amplitudes: [U] refined amplitudes over those of the start, where there are any.
         amplitude_sigma: [U] their standard deviations.
         path: after every accepted step, the values [n] of the shared parameters, settled units.
