@@ -25,8 +25,10 @@ class PhasingOptions:
 
     Args:
         cycles: rounds of `input_output` steps of hybrid input-output (with `feedback`) and `reduction` steps of error
-            reduction; after each the support shrinks to where the density, blurred by `blur` cells (falling to 1 in the
-            last round), is above `threshold` of its largest value.
+            reduction; between them the support shrinks to where the density, blurred by `blur` cells (falling to 1
+            after the last round), is above `threshold` of its largest value.
+        edge: the last support is where the blurred density is above this share of what 9 cells in 10 stay below.
+        ending: steps of error reduction on that support, which no longer moves.
         starts: random starts, from `seed` on.
     """
 
@@ -36,6 +38,8 @@ class PhasingOptions:
     feedback: float = 0.9
     threshold: float = 0.15
     blur: float = 2.5
+    edge: float = 0.4
+    ending: int = 60
     starts: int = 10
     seed: int = 1
 
@@ -52,6 +56,9 @@ def phase_starts(
     counts: Tensor, support: Tensor, options: PhasingOptions, progress: Callable[[int, float], None] | None = None
 ) -> list[Phased]:
     """Densities from all starts, the best first.
+
+    Intensities do not tell a density from its twin, so one of both is found. The transform of a density is
+    exp(−2πi h·x), and that of `crystal` exp(+2πi h·x): weights of cells are the conjugate of a density.
 
     Args:
         counts: photons [A, B, C], the reflection in the middle (index n/2); negative or NaN where nothing was measured.
@@ -87,9 +94,14 @@ def _phase(amplitude: Tensor, measured: Tensor, widest: Tensor, options: Phasing
             projected = _with_amplitude(density, amplitude, measured)
             outside = density - options.feedback * projected if step < options.input_output else 0.0 * density
             density = torch.where(support, projected, outside)
-        blur = options.blur + (1.0 - options.blur) * cycle / max(1, options.cycles - 1)
-        smooth = blurred(density.abs(), blur)
-        support = widest & (smooth > options.threshold * smooth.max())
+        smooth = blurred(density.abs(), options.blur + (1.0 - options.blur) * cycle / max(1, options.cycles - 1))
+        level = options.threshold * smooth.max()
+        if cycle == options.cycles - 1:
+            level = options.edge * smooth[support].quantile(0.9)
+        support = widest & (smooth > level)
+    density = torch.where(support, density, 0.0)
+    for _ in range(options.ending):
+        density = torch.where(support, _with_amplitude(density, amplitude, measured), 0.0)
     field = torch.fft.fftn(density, norm="ortho").abs()
     misfit = (torch.where(measured, field - amplitude, 0.0) ** 2).sum() / (amplitude**2).sum()
     return Phased(density, support, float(misfit))

@@ -1,4 +1,4 @@
-"""Specimens and scans to simulate: a textured film under a defocused probe."""
+"""Specimens to simulate: scans of a textured film under a defocused probe, and a crystal with a dislocation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nanobrag_torch.coherent.crystal import cell_weights
 from nanobrag_torch.coherent.frames import MemoryFrames
 from nanobrag_torch.coherent.pie import State
 from nanobrag_torch.coherent.ptychography import Noise, counted, intensities
@@ -83,6 +84,21 @@ def measure(  # noqa: PLR0913
     parts = [intensities(truth.target, truth.probe, some) for some in torch.split(positions, 32)]
     frames = counted(torch.cat(parts), 0, Noise(seed, photons=noise)) * mask
     return Measurement(truth, said, mask, MemoryFrames(frames))
+
+
+def dislocated_crystal(cells: int = 24) -> Tensor:
+    """Weights [cells, cells, cells] for the reflection (0, 0, 1) of a crystal with facets and a screw dislocation.
+
+    The dislocation runs along c, off the middle, with c for its Burgers vector: u_c = θ/2π. Beside it the planes are
+    bent by a tenth of c.
+    """
+    line = torch.arange(cells, dtype=torch.float64) - (cells - 1) / 2.0
+    x, y, z = torch.meshgrid(line, line, line, indexing="ij")
+    inside = (x + y + z < 0.9 * cells) & (x - 0.7 * y < 0.75 * cells) & (0.8 * y - z < 0.7 * cells)
+    turns = torch.atan2(y - cells / 12.0, x + cells / 24.0) / (2.0 * math.pi)
+    bent = 0.1 * torch.cos(2.0 * math.pi * z / cells)
+    nothing = torch.zeros_like(bent)
+    return cell_weights((0.0, 0.0, 1.0), torch.stack([nothing, nothing, turns + bent], -1), inside.to(torch.float64))
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
