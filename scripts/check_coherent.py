@@ -164,7 +164,7 @@ def scan_lines() -> list[str]:
         result = compare_states(found.state, scan.truth)
         beside = peer.get("results", {}).get(f"1e{power}")
         checksum = hashlib.sha256(scan.frames.counts.numpy().tobytes()).hexdigest()
-        if beside is None or beside["frames_sha256"] != checksum:
+        if beside is None or beside.get("frames_sha256") != checksum:
             other = "not run on these frames | | |"
         else:
             numbers = f"{100 * beside['error']:.2f} % | {beside['positions_rms_pixel']:.3f}"
@@ -172,7 +172,7 @@ def scan_lines() -> list[str]:
         lines.append(
             f"| 10^{power} | {100 * result.aligned.error:.2f} % | {result.positions:.3f} | {took:.0f} | {other} |"
         )
-    if peer:
+    if "versions" in peer:
         used = ", ".join(f"{name} {version}" for name, version in peer["versions"].items())
         lines += [
             "",
