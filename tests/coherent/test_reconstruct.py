@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from nanobrag_torch.coherent.compare import compare_states
 from nanobrag_torch.coherent.frames import FileFrames, MemoryFrames
 from nanobrag_torch.coherent.likelihood import LikelihoodOptions, maximum_likelihood
 from nanobrag_torch.coherent.metrics import align, relative_error
 from nanobrag_torch.coherent.pie import PieOptions, State, orthogonal, rpie
+from nanobrag_torch.coherent.ptychography import Noise, counted, intensities
 from nanobrag_torch.coherent.reconstruct import Options, reconstruct
 from nanobrag_torch.coherent.specimens import measure
 from nanobrag_torch.errors import FileFormatError, InputError
@@ -77,6 +79,30 @@ def test_modes_become_orthogonal_and_give_the_same_light():
     product = (rows @ rows.conj().T).abs()
     assert float((product - torch.diag(product.diagonal())).max()) < 1e-10
     assert torch.allclose((turned.abs() ** 2).sum(0), (modes.abs() ** 2).sum(0))
+
+
+def test_orthogonal_modes_are_recovered(scan):
+    """Four parts of light in the defocused probe and one in another mode: neither is known, and one is not enough."""
+    first = scan.truth.probe[0]
+    second = first * (torch.arange(32, dtype=torch.float64) - 16)[:, None]
+    probe = orthogonal(torch.stack([first, second * (0.5 * first.norm() / second.norm())]))
+    probe = probe * (1e3 / probe.norm())
+    expected = intensities(scan.truth.target, probe, scan.truth.positions)
+    frames = MemoryFrames(counted(expected, 0, Noise(1)) * scan.mask)
+    said = scan.truth.positions + 0.5 * (scan.said - scan.truth.positions)
+    truth, errors = State(scan.truth.target, probe, scan.truth.positions), []
+    for modes in (2, 1):
+        options = Options(modes, PieOptions(epochs=40, batch=8), LikelihoodOptions(steps=20))
+        found = reconstruct(frames, scan.mask, said, options).state
+        errors.append(compare_states(found, truth).aligned.error)
+        if modes == 2:
+            light, wanted = ((p.abs() ** 2).sum((1, 2)) for p in (found.probe, probe))
+            assert (light / light.sum()).tolist() == pytest.approx((wanted / wanted.sum()).tolist(), abs=0.01)
+            assert float((found.probe[0].conj() * found.probe[1]).sum().abs()) < 1e-9 * float(light.sum())
+            assert align(found.probe[0], probe[0]).error < 0.03
+            assert align(found.probe[1], probe[1]).error < 0.08
+    assert errors[0] < 0.04
+    assert errors[1] > 5 * errors[0]
 
 
 @pytest.mark.parametrize(
