@@ -22,7 +22,7 @@ from nanobrag_torch.coherent.files import (
 )
 from nanobrag_torch.coherent.frames import Frames, batches
 from nanobrag_torch.coherent.likelihood import LikelihoodOptions
-from nanobrag_torch.coherent.pictures import object_panels, write_picture
+from nanobrag_torch.coherent.pictures import known_part, object_panels, write_picture
 from nanobrag_torch.coherent.pie import PieOptions, State
 from nanobrag_torch.coherent.ptychography import FarField, check_scan, intensities
 from nanobrag_torch.coherent.reconstruct import Options, reconstruct, scanned
@@ -45,7 +45,7 @@ def simulate(said: argparse.Namespace) -> list[str]:
     if said.truth:
         write_product(said.truth, Product(made.truth, pixel, wavelength, distance, "truth"))
     picture = str(Path(said.output).with_suffix(".png"))
-    seen = ("frame 0, log photons", torch.log1p(made.frames.counts[0]))
+    seen = ("frame 0, log(1 + photons)", torch.log1p(made.frames.counts[0]).masked_fill(~made.mask, torch.nan))
     write_picture(picture, object_panels(made.truth.target, scanned(made.truth), seen))
     return [f"{made.frames.count} frames in {said.output}, picture in {picture}"]
 
@@ -81,13 +81,14 @@ def reconstruct_scan(said: argparse.Namespace) -> list[str]:
         rest, fit = residual(frames, found.state, info.mask)
     write_product(said.output, Product(found.state, pixel, info.wavelength, info.distance, Path(said.scan).stem))
     picture = str(Path(said.output).with_suffix(".png"))
-    write_picture(picture, object_panels(found.state.target, found.scanned, ("residual, photons^0.5", rest)))
+    panels = object_panels(found.state.target, found.scanned, ("residual, photons^0.5", rest))
+    write_picture(picture, panels)
     return [f"R factor of amplitudes {fit:.4f}", f"{said.output} written, picture in {picture}"]
 
 
 @torch.no_grad()
 def residual(frames: Frames, state: State, mask: Tensor) -> tuple[Tensor, float]:
-    """Mean |√n − √I| of each pixel [N, N], and Σ|√n − √I|/Σ√n over all of them."""
+    """Mean |√n − √I| of each pixel [N, N], NaN where masked, and Σ|√n − √I|/Σ√n over all of them."""
     size = frames.size
     total, above, below = torch.zeros(size, size, dtype=torch.float64), 0.0, 0.0
     for numbers in batches(frames.count, 32):
@@ -96,7 +97,7 @@ def residual(frames: Frames, state: State, mask: Tensor) -> tuple[Tensor, float]
         apart = torch.where(mask, (seen - expected).abs(), 0.0)
         total += apart.sum(0)
         above, below = above + float(apart.sum()), below + float(torch.where(mask, seen, 0.0).sum())
-    return total / frames.count, above / below
+    return (total / frames.count).masked_fill(~mask, torch.nan), above / below
 
 
 def compare_products(said: argparse.Namespace) -> list[str]:
@@ -119,7 +120,8 @@ def compare_products(said: argparse.Namespace) -> list[str]:
     }
     with whole_file(said.output, "-o") as handle:
         handle.write((json.dumps(numbers, indent=1) + "\n").encode())
-    apart = (found.aligned.found - found.aligned.truth).abs() * found.region
+    apart = (found.aligned.found - found.aligned.truth).abs().masked_fill(~found.region, torch.nan)
+    apart = apart[known_part(found.region)]
     picture = str(Path(said.output).with_suffix(".png"))
     write_picture(picture, object_panels(found.aligned.found, found.region, ("|found - truth|", apart)))
     places = "not comparable" if found.positions is None else f"{found.positions:.3f} pixel rms"

@@ -12,6 +12,10 @@ from nanobrag_torch.coherent.metrics import Aligned, Correlation, align, phase_e
 from nanobrag_torch.coherent.pie import State
 from nanobrag_torch.coherent.reconstruct import scanned
 from nanobrag_torch.errors import InputError
+from nanobrag_torch.register import register
+
+MOST_UNLIKE = 0.25
+"""1 − correlation of amplitudes up to which two objects count as one."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,15 @@ def compare_states(found: State, truth: State) -> Comparison:
     """Measure a result against another one of the same pixel size.
 
     Raises:
-        InputError: the probes or objects cannot be compared.
+        InputError: the probes or objects cannot be compared. Objects are put beside each other by their positions,
+            or by registration when there are not as many.
     """
     if found.probe.shape[-1] != truth.probe.shape[-1]:
         raise InputError(
             "probe", f"{found.probe.shape[-1]} beside {truth.probe.shape[-1]} pixels", "compare results of one scan"
         )
     same = len(found.positions) == len(truth.positions)
-    apart = found.positions.mean(0) - truth.positions.mean(0)
+    apart = found.positions.mean(0) - truth.positions.mean(0) if same else registered(found, truth)
     there, known = on_grid(found, truth, apart)
     if not bool(known.any()):
         raise InputError("objects", "they have no scanned pixel in common", "compare results of one scan")
@@ -54,6 +59,24 @@ def compare_states(found: State, truth: State) -> Comparison:
         None if rest is None else float(rest.square().mean().sqrt()),
         ring_correlation(aligned.found[cut], aligned.truth[cut]),
     )
+
+
+def registered(found: State, truth: State) -> Tensor:
+    """How far [2] pixels the found object lies from the true one, by registration of their amplitudes.
+
+    Raises:
+        InputError: the amplitudes do not show it.
+    """
+    masks = scanned(found), scanned(truth)
+    told = "their scans have other positions, and the amplitudes do not show where one lies in the other"
+    refusal = InputError("objects", told, "compare results of one scan")
+    try:
+        result = register(found.target.abs(), truth.target.abs(), "shift", "ncc", keep=masks)
+    except InputError as error:
+        raise refusal from error
+    if not result.converged or result.value > MOST_UNLIKE:
+        raise refusal
+    return result.transform.parameters.detach()
 
 
 def on_grid(found: State, truth: State, apart: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     for name, default, text in (
         ("--photons", 1e6, "photons a frame"),
         ("--step", 5.0, "step of the scan, pixels of the object"),
-        ("--position-error", 2.0, "positions are said wrongly by up to this, pixels"),
+        ("--position-error", 2.0, "largest error of the recorded positions, pixels"),
         ("--dead", 0.05, "share of dead pixels; 0: no beam stop either"),
         ("--wavelength", 1.5, "Å"),
         ("--distance", 2000.0, "from object to detector, mm"),
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         simulate.add_argument(name, type=float, default=default, metavar="X", help=f"{text} [{default:g}]")
     for name, count, text in (("--size", 64, "pixels across a frame"), ("--side", 15, "frames along each side")):
         simulate.add_argument(name, type=int, default=count, metavar="N", help=f"{text} [{count}]")
-    simulate.add_argument("--seed", type=int, default=1, metavar="N", help="of everything random [1]")
+    simulate.add_argument("--seed", type=int, default=1, metavar="N", help="of the random numbers [1]")
     found = commands.add_parser("reconstruct", help="object, probe and positions behind a scan", **plain)
     found.add_argument("scan", metavar="SCAN", help="CXI or NXcxi_ptycho file")
     found.add_argument("-o", "--output", required=True, metavar="FILE", help="product to write")
