@@ -1,6 +1,7 @@
 """Prints what coherent imaging can show, as tables for reports/coherent.md.
 
     python scripts/check_coherent.py > reports/coherent.md
+    python scripts/check_coherent.py streaming   (one section alone)
 
 Peak memory is that of a process of its own, as /proc tells it. Results of ptychi on the same scans, which
 scripts/coherent_peers.py stored with where they came from, are printed beside ours.
@@ -137,13 +138,13 @@ def dislocation_lines(cells: int = 24, photons: float = 1e6) -> list[str]:
     ]
 
 
-def parseval_line() -> str:
+def parseval_lines() -> list[str]:
     """Photons in frames of a phase object against those in the probe."""
     scan = measure(count=3, noise=False, dead=0.0)
     phase = scan.truth.target / scan.truth.target.abs()
     photons = intensities(phase, scan.truth.probe, scan.truth.positions).sum((1, 2))
     power = float((scan.truth.probe.abs() ** 2).sum())
-    return f"Parseval, photons of a frame against those of the probe: {float((photons / power - 1).abs().max()):.1e}"
+    return [f"Parseval, photons of a frame against those of the probe: {float((photons / power - 1).abs().max()):.1e}"]
 
 
 def scan_lines() -> list[str]:
@@ -220,15 +221,25 @@ def stream(path: str) -> None:
     print(begin, resident("VmHWM"), time.perf_counter() - clock)
 
 
+SECTIONS = {
+    "crystal": crystal_lines,
+    "dislocation": dislocation_lines,
+    "parseval": parseval_lines,
+    "scans": scan_lines,
+    "streaming": streaming_lines,
+}
+
+
 def main() -> None:
+    torch.set_num_threads(1)
     if sys.argv[1:2] == ["--stream"]:
-        torch.set_num_threads(1)
         stream(sys.argv[2])
         return
-    torch.set_num_threads(1)
-    print("# Coherent imaging: what it shows\n\nMade by `scripts/check_coherent.py`.\n")
-    for lines in (crystal_lines, dislocation_lines, lambda: [parseval_line()], scan_lines, streaming_lines):
-        print("\n".join(lines()), end="\n\n", flush=True)
+    wanted = sys.argv[1:] or list(SECTIONS)
+    if len(wanted) == len(SECTIONS):
+        print("# Coherent imaging: what it shows\n\nMade by `scripts/check_coherent.py`.\n")
+    for name in wanted:
+        print("\n".join(SECTIONS[name]()), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":
