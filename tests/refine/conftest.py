@@ -32,6 +32,7 @@ from nanobrag_torch.io.refl import write_refl
 from nanobrag_torch.io.reflection_table import Flag
 from nanobrag_torch.io.scene import rotation
 from nanobrag_torch.pipeline.describe import describe
+from nanobrag_torch.pipeline.render import lattice_of
 from nanobrag_torch.refine.centroids import predicted
 from nanobrag_torch.spots import Spread, predict
 
@@ -88,6 +89,11 @@ class Sweep:
     measured: Measured
     cell: tuple[float, ...] = CELL
     spreads: tuple[float, ...] = SPREADS
+    slip_deg: float = 0.0
+
+    def at(self, place: float) -> np.ndarray:
+        """Cell vectors [3, 3] (rows, Å), the spindle at rest, from the beginning (0) to the end (1) of the sweep."""
+        return lattice_of(slipped(self.experiment, place * self.slip_deg).crystal, True).direct.numpy()
 
     @staticmethod
     def off_by(measured: Measured, degrees: float, distance: float) -> Measured:
@@ -108,14 +114,34 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         return make_sweep(tmp_path_factory.mktemp("sweep"))
 
 
-def make_sweep(folder: Path) -> Sweep:
+@pytest.fixture(scope="session")
+def slipping(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """A sweep whose crystal turns evenly by 0.15 degrees while it is measured, of which its list knows nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NanobragWarning)
+        return make_sweep(tmp_path_factory.mktemp("slipping"), 0.15)
+
+
+def slipped(experiment: Experiment, degrees: float) -> Experiment:
+    """The crystal turned about its a axis, outside of its misset."""
+    crystal = experiment.crystal
+    rows = lattice_of(crystal, True).reciprocal
+    axis = lattice_of(crystal, True).direct[0].numpy()
+    turn = torch.from_numpy(rotation(axis / np.linalg.norm(axis), degrees))
+    zero = torch.zeros(3, dtype=torch.float64)
+    turned = crystal.replace(cell=None, reciprocal=rows @ turn.T, orientation=None, misset=zero)
+    return experiment.replace(crystal=turned)
+
+
+def make_sweep(folder: Path, slip_deg: float = 0.0) -> Sweep:
     """Draw the frames and write the files."""
     write_amplitudes(folder / "amplitudes.mtz")
     true = scene(folder)
     generator = torch.Generator().manual_seed(11)
     for frame in range(FRAMES):
         start = true.scan.start + true.scan.range * frame
-        image = Simulator(true.replace(scan=true.scan.replace(start=start))).run().array.reshape(SIZE, SIZE)
+        there = slipped(true, slip_deg * (frame + 0.5) / FRAMES) if slip_deg else true
+        image = Simulator(there.replace(scan=true.scan.replace(start=start))).run().array.reshape(SIZE, SIZE)
         counts = torch.poisson(image + 0.4, generator=generator).numpy().astype(np.int32)
         write_cbf(folder / f"frame_{frame + 1:03d}.cbf", counts, describe(true), saturation=1_000_000)
     write_expt(folder / "plain.expt", describe(true), frames=FRAMES, images="frame_###.cbf")
@@ -155,6 +181,7 @@ def make_sweep(folder: Path) -> Sweep:
         folder / "amplitudes.mtz",
         true,
         measured,
+        slip_deg=slip_deg,
     )
 
 

@@ -57,6 +57,9 @@ class Job:
         mask: a file with the pixels that can be used, for `masks.read_mask`.
         mask_ones_bad: in an image as a mask, 0 marks what can be used.
         profile: numbers whose profile likelihood is followed: `N`, `misset[2]`, `misset[2]@1` (of experiment 1).
+        scan_varying: names of what varies over the scans of sweeps, of `misset` and `cell`.
+        knots: how many values it has, evenly spaced over each scan.
+        smooth: by name, the standard deviation of the change from one knot to the next, the user's units.
         only: first and last experiment of the list that are taken; all by default.
     """
 
@@ -75,6 +78,9 @@ class Job:
     amplitude_width: float = 0.3
     steps: int = 60
     profile: Sequence[str] = ()
+    scan_varying: Sequence[str] = ()
+    knots: int = 3
+    smooth: Mapping[str, float] = field(default_factory=dict)
     mask: str | None = None
     mask_ones_bad: bool = False
     only: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""Profile likelihoods for people: rows of refined.json, lines of text, and the picture of the report."""
+"""Curves for people: profile likelihoods as rows, lines and a picture, and the course of what varies over a scan."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine.outcome import Profile
+from nanobrag_torch.refine.varying import Course
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,4 +96,23 @@ def figure_of(profiles: Sequence[Profile], factor: float) -> Figure:
         axis.legend(fontsize=7)
     for axis in axes.flat[len(profiles) :]:
         axis.set_visible(False)
+    return figure
+
+
+def courses_figure(courses: Sequence[Course]) -> Figure:
+    """Each quantity less its mean over the images, with a band of one standard deviation on both sides."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 3.0), layout="constrained")
+    for axis, course in zip(figure.subplots(1, len(courses), squeeze=False).flat, courses, strict=True):
+        away = course.values - course.values.mean(axis=0)
+        for column in range(away.shape[1]):
+            if not course.sigma[:, column].any():
+                continue
+            low, high = (away[:, column] + sign * course.sigma[:, column] for sign in (-1.0, 1.0))
+            label = f"[{column}] {course.values[:, column].mean():.6g}"
+            axis.plot(course.places, away[:, column], color=f"C{column}", label=label)
+            axis.fill_between(course.places, low, high, color=f"C{column}", alpha=0.2, lw=0)
+        axis.set(xlabel="image", ylabel=f"{course.name} − mean ({course.unit})")
+        axis.legend(fontsize=7)
     return figure

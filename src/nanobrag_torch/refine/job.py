@@ -24,6 +24,7 @@ from nanobrag_torch.kernels.structure_factors import StructureFactors
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.refine.asked import AMPLITUDES, Job, names_of, own_names, same_detector
+from nanobrag_torch.refine.asked_varying import smooth_widths, varying, varying_names
 from nanobrag_torch.refine.centroids import refine_all_centroids, with_mean_cell
 from nanobrag_torch.refine.fit import Observation
 from nanobrag_torch.refine.frames import Frames, read_frames
@@ -45,7 +46,8 @@ from nanobrag_torch.refine.starting import (
     table_of,
 )
 from nanobrag_torch.refine.symmetry import cell_freedom, space_group, unique_indices
-from nanobrag_torch.refine.written import refined_measured
+from nanobrag_torch.refine.varying import Knots, knots_of, static_value
+from nanobrag_torch.refine.written import refined_measured, with_points
 from nanobrag_torch.units import metres_from_mm, radians_from_degrees
 
 _SHIFT_MM, _TILT, _ROLL = 2.0, 5e-3, 1e-4
@@ -97,7 +99,8 @@ def run(
 def _wanted(job: Job, first: Experiment, measured: Sequence[Measured]) -> tuple[list[str], list[str]]:
     """Names of all that is refined, and of that which every experiment has for itself."""
     names = names_of(job.refine, first)
-    return names, own_names(job, names, first, measured)
+    own, varying = own_names(job, names, first, measured), varying_names(job, names, first, measured)
+    return names, [name for name in names if name in own or (name in varying and len(measured) > 1)]
 
 
 def _in_order(job: Job, frames: Frames, tables: list[ReflectionTable] | None, own: Sequence[str], say: Say) -> Frames:
@@ -134,7 +137,7 @@ def _all_gathered(
             continue
         begun = start_of(measured, table, model)
         for name, value in (begin[place] if begin else {}).items():
-            begun = QUANTITIES[name].put(begun, value)
+            begun = QUANTITIES[name].put(begun, static_value(name, value, begun))
         try:
             mine = gather(frames, place, begun, None if tables is None else tables[place], job.choice)
             begun = begun if begin else scaled(mine, begun)
@@ -226,6 +229,7 @@ def _refined(
     unique = np.zeros((0, 3), np.int32)
     if AMPLITUDES in job.refine:
         gathered, unique = _with_amplitudes(gathered, frames)
+    gathered = [varying(job, g, [*shared, *own], frames.experiments[g.place]) for g in gathered]
     before = [_summaries(g, g.shot.experiment, job.noise) for g in gathered]
 
     def progress(number: int, loss: float, present: Present) -> None:
@@ -235,6 +239,7 @@ def _refined(
 
     first = gathered[0].shot.experiment
     limits = _constraints(job, [*shared, *own], [g.shot.experiment for g in gathered], frames.experiments[0])
+    knots = knots_of([g.shot.smoother for g in gathered], shared, own)
     refined = refine_shots(
         [g.shot for g in gathered],
         shared,
@@ -243,24 +248,32 @@ def _refined(
         constraints=limits,
         amplitudes=Amplitudes(len(unique), job.amplitude_width) if len(unique) else None,
         schedule=Schedule(job.steps, _TOLERANCE, progress),
-        profiles=elements_of(job.profile, lambda name: names_of([name], first, "--profile"), first, limits),
+        profiles=elements_of(job.profile, lambda name: names_of([name], first, "--profile"), first, limits, knots),
     )
     pixels = tuple(explained_by(estimate) for estimate in refined.shots)
     spots = tuple(spots_of(g, p, job.noise) for g, p in zip(gathered, pixels, strict=True))
     after = [summary(s, p) for s, p in zip(spots, pixels, strict=True)]
     summaries = []
     for g, e, b, a in zip(gathered, refined.shots, before, after, strict=True):
-        left = None if g.left_out is None else _summaries(g.left_out, e.experiment, job.noise, refined.amplitudes)
+        left = None
+        if g.left_out is not None:
+            left = _summaries(g.left_out, e.experiment, job.noise, refined.amplitudes, e.knots)
         summaries.append({"before": b, "after": a, "left_out": left})
     measured = tuple(
-        refined_measured(frames.experiments[g.place], e.experiment)
+        with_points(refined_measured(frames.experiments[g.place], e.experiment), e)
         for g, e in zip(gathered, refined.shots, strict=True)
     )
     return Result(job, refined, measured, tuple(gathered), pixels, spots, tuple(summaries), unique, source)
 
 
-def _summaries(gathered: Gathered, experiment: Experiment, noise: Noise, amplitudes: Tensor | None = None) -> Summary:
-    pixels = explained(gathered, experiment, noise, amplitudes)
+def _summaries(
+    gathered: Gathered,
+    experiment: Experiment,
+    noise: Noise,
+    amplitudes: Tensor | None = None,
+    knots: Knots | None = None,
+) -> Summary:
+    pixels = explained(gathered, experiment, noise, amplitudes, knots)
     return summary(spots_of(gathered, pixels, noise), pixels)
 
 
@@ -315,7 +328,7 @@ def _constraints(job: Job, names: Sequence[str], starts: Sequence[Experiment], m
         if name in names:
             begun = torch.cat([QUANTITIES[name].take(start).detach().reshape(-1) for start in starts])
             bounds[name] = (min(low, 0.5 * float(begun.min())), max(high, 2.0 * float(begun.max())))
-    return Constraints(bounds, {**priors, **_asked(job, names, first)}, tied, fixed)
+    return Constraints(bounds, {**priors, **_asked(job, names, first)}, tied, fixed, smooth_widths(job, names, first))
 
 
 def _asked(job: Job, names: Sequence[str], first: Experiment) -> Restraints:

@@ -59,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     add("--restrain", action="append", default=[], metavar="NAME=MEAN:WIDTH",
         help="a prior in the user's units (mm, degrees, A); without MEAN the start")  # fmt: skip
     add("--profile", metavar="NAMES", help="profile likelihood of these: NAME, NAME[INDEX] or NAME[INDEX]@EXPERIMENT")
+    add("--scan-varying", metavar="NAMES", help="let these vary over the scan of a sweep: misset, cell")
+    add("--knots", type=int, metavar="K", help="values from the start to the end of the scan, splined [3]")
+    add("--smooth", action="append", default=[], metavar="NAME=WIDTH",
+        help="standard deviation of the change from one knot to the next, the user's units [any change]")  # fmt: skip
     add("--experiments", metavar="FIRST:LAST", help="only these experiments of the list, from 0, both included")
     add("--mask", metavar="FILE", help="pixels to leave out: image of zeros (out) and ones, NeXus pixel_mask, or .expt")
     add("--mask-ones-bad", action="store_true", help="in an image as a mask the ones are left out, as in pyFAI")
@@ -108,7 +112,7 @@ def _check(said: argparse.Namespace) -> None:
     """Refuse numbers that cannot be, and outputs that are inputs."""
     infinite = float("inf")
     for names, low, advice in (
-        (("most", "domains", "phi_steps", "oversample", "steps"), 1.0, "give 1 or more"),
+        (("most", "domains", "phi_steps", "oversample", "steps", "knots"), 1.0, "give 1 or more"),
         (("border", "model_error", "readout", "leave_out"), 0.0, "give 0 or a positive number"),
         (("gain", "cells", "mosaic", "core", "zinger"), 1e-300, "give a positive number"),
     ):
@@ -118,6 +122,9 @@ def _check(said: argparse.Namespace) -> None:
                 raise InputError(f"--{name.replace('_', '-')}", f"{value}", advice)
     if said.leave_out == 1:
         raise InputError("--leave-out", "every image would be left out", "give 2 or more, or 0 to leave out none")
+    if (said.knots is not None or said.smooth) and said.scan_varying is None:
+        flag = "--smooth" if said.knots is None else "--knots"
+        raise InputError(flag, "nothing varies over the scan", "name it: --scan-varying misset,cell")
     if said.mask_ones_bad and said.mask is None:
         raise InputError("--mask-ones-bad", "there is no mask", "give one: --mask FILE")
     _check_files(said)
@@ -170,6 +177,9 @@ def job_of(said: argparse.Namespace) -> Job:
         locate=said.locate,
         steps=said.steps,
         profile=() if said.profile is None else _names(said.profile, "--profile"),
+        scan_varying=() if said.scan_varying is None else _names(said.scan_varying, "--scan-varying"),
+        knots=said.knots or 3,
+        smooth=dict(_width(text) for text in said.smooth),
         mask=said.mask,
         mask_ones_bad=said.mask_ones_bad,
         only=_range(said.experiments),
@@ -205,6 +215,17 @@ def _restraint(text: str) -> tuple[str, tuple[float | None, float]]:
         raise InputError("--restrain", f"{text!r} is not understood", "give NAME=MEAN:WIDTH or NAME=:WIDTH") from None
     if not 0.0 < found[1] < float("inf"):
         raise InputError("--restrain", f"{text!r} has no positive width", "give NAME=MEAN:WIDTH or NAME=:WIDTH")
+    return name.strip(), found
+
+
+def _width(text: str) -> tuple[str, float]:
+    name, _, width = text.partition("=")
+    try:
+        found = float(width)
+    except ValueError:
+        found = 0.0
+    if not 0.0 < found < float("inf"):
+        raise InputError("--smooth", f"{text!r} has no positive width", "give NAME=WIDTH, such as misset=0.01")
     return name.strip(), found
 
 

@@ -14,6 +14,7 @@ from nanobrag_torch.refine.fit import Observation
 from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.likelihood import Noise, planes, scored
 from nanobrag_torch.refine.outcome import Estimate
+from nanobrag_torch.refine.varying import Knots
 
 Floats = NDArray[np.float64]
 SEEN, UNEXPLAINED = 5.0, 0.02
@@ -94,7 +95,11 @@ class Explained:
 
 
 def explained(
-    gathered: Gathered, experiment: Experiment, noise: Noise, amplitudes: torch.Tensor | None = None
+    gathered: Gathered,
+    experiment: Experiment,
+    noise: Noise,
+    amplitudes: torch.Tensor | None = None,
+    knots: Knots | None = None,
 ) -> Explained:
     """The pixels under a model, over the background seen around each spot.
 
@@ -103,10 +108,11 @@ def explained(
         experiment: the model.
         noise: of the detector.
         amplitudes: [U] refined amplitudes over those of the start, where there are any.
+        knots: values at the knots of what varies over the scan.
     """
     shot = gathered.shot
     assert shot.labels is not None
-    spots = shot.expected(experiment)
+    spots = shot.expected(experiment, knots)
     if amplitudes is not None and shot.amplitudes is not None:
         shown = shot.amplitudes[shot.labels]
         spots = spots * torch.where(shown >= 0, amplitudes[shown.clamp_min(0)] ** 2, 1.0)

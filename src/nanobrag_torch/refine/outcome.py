@@ -46,12 +46,15 @@ class Constraints:
         restraints: priors by name, those of own quantities for every shot.
         tied: numbers that move together by the same raw step (equal lengths stay equal), all shared or all own.
         fixed: numbers that stay.
+        smooth: by the names of quantities that vary over a scan, the standard deviation of the change from one knot to
+            the next, settled units.
     """
 
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     restraints: Restraints = field(default_factory=dict)
     tied: Sequence[Elements] = ()
     fixed: Elements = ()
+    smooth: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Estimate:
         background: [P] photons of the background alone.
         residuals: [P] signed roots of the deviance.
         at_bound: [n] -1 for a value that a bound keeps from becoming smaller, 1 for one at its largest, else 0.
+        knots: by the names of quantities that vary over the scan, their values [K, ...] at the knots; `experiment` has
+            their means.
     """
 
     experiment: Experiment
@@ -92,6 +97,7 @@ class Estimate:
     background: Tensor = field(repr=False)
     residuals: Tensor = field(repr=False)
     at_bound: Tensor = field(repr=False)
+    knots: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def sigma(self) -> Tensor:

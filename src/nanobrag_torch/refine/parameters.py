@@ -30,6 +30,8 @@ class Parameters(nn.Module):
         names: what to refine, of `QUANTITIES`.
         bounds: by name, smallest and largest value in settled units (m, rad, Å).
         scales: by name, how far one raw unit moves the value, settled units (a fraction when it is positive).
+        knots: by name, how many knots a quantity has that varies over a scan; its raw parameter, and its value, have
+            one row for each, and the experiment has their mean.
 
     Raises:
         InputError: an unknown name, a quantity that cannot be refined in this experiment, a start outside its bounds
@@ -43,6 +45,7 @@ class Parameters(nn.Module):
         *,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         scales: Mapping[str, float] | None = None,
+        knots: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if experiment.crystal.shape in NO_GRADIENT:
@@ -52,6 +55,7 @@ class Parameters(nn.Module):
         self.start = experiment
         self.bounds = dict(bounds or {})
         self.names = tuple(names)
+        self.knots = dict(knots or {})
         self._starts: dict[str, Tensor] = {}
         self._scales: dict[str, float] = {}
         if not self.names:
@@ -62,6 +66,8 @@ class Parameters(nn.Module):
         for name in self.names:
             quantity = _quantity(name, experiment)
             start = quantity.take(experiment).detach().clone()
+            if name in self.knots:
+                start = start.expand(self.knots[name], *start.shape).clone()
             self._check_start(name, quantity, start)
             self._starts[name] = start
             self._scales[name] = (scales or {}).get(name, quantity.scale)
@@ -96,15 +102,21 @@ class Parameters(nn.Module):
         """The experiment with the present values."""
         experiment = self.start
         for name in self.names:
-            experiment = QUANTITIES[name].put(experiment, self.value(name))
+            value = self.value(name)
+            experiment = QUANTITIES[name].put(experiment, value.mean(0) if name in self.knots else value)
         return experiment
 
     def settled(self) -> Experiment:
         """The experiment with the present values, free of any graph."""
         experiment = self.start
         for name in self.names:
-            experiment = QUANTITIES[name].put(experiment, self.value(name).detach().clone())
+            value = self.value(name).detach().clone()
+            experiment = QUANTITIES[name].put(experiment, value.mean(0) if name in self.knots else value)
         return experiment
+
+    def at_knots(self) -> dict[str, Tensor]:
+        """The values [K, ...] of what varies over a scan, free of any graph."""
+        return {name: self.value(name).detach().clone() for name in self.knots}
 
     def shown(self) -> dict[str, Tensor]:
         """The present values in the user's units (degrees, mm, Å), detached."""

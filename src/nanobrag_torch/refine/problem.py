@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from nanobrag_torch.refine.normal import Equations, Rows, assemble, without_plan
 from nanobrag_torch.refine.outcome import Amplitudes, Restraints
 from nanobrag_torch.refine.parameters import Parameters
 from nanobrag_torch.refine.shots import Shot
+from nanobrag_torch.refine.varying import roughness
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Setting:
     restraints: Restraints
     free: tuple[Tensor, Tensor]
     amplitudes: Amplitudes | None = None
+    smooth: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ def _seen(problem: Problem, index: int, state: State) -> _Seen:
     slopes = put_raw(parameters, how, state.shared[:numbers], state.own[index])
     spread = torch.block_diag(*how.free)  # type: ignore[no-untyped-call]
     if how.names:
-        spots, settled = shot.jacobian(parameters.settled(), how.names)
+        spots, settled = shot.jacobian(parameters.settled(), how.names, parameters.at_knots())
         jacobian = (settled * slopes) @ spread
     else:
         spots = shot.expected(shot.experiment)
@@ -141,7 +143,7 @@ def _seen(problem: Problem, index: int, state: State) -> _Seen:
     keep = torch.ones(numbers + len(seen) + len(state.own[index]), dtype=torch.bool)
     keep[numbers : numbers + len(seen)] = False
     matrix, gradient = matrix.clone(), gradient.clone()
-    matrix[keep[:, None] & keep] += (spread.T @ torch.diag(stiffness * slopes**2) @ spread).reshape(-1)
+    matrix[keep[:, None] & keep] += (spread.T @ (slopes[:, None] * stiffness * slopes) @ spread).reshape(-1)
     gradient[keep] += spread.T @ (pull * slopes)
     places = torch.cat([torch.arange(numbers), numbers + seen])
     return _Seen(matrix, gradient, places, float(found.loss) + extra + loss, planes_)
@@ -173,18 +175,22 @@ def _wide(value: float | Tensor, count: int) -> Tensor:
 
 
 def _restrained(parameters: Parameters, how: Setting, active: Sequence[str]) -> tuple[float, Tensor, Tensor]:
-    """Loss, and its first and second derivatives [numbers] by the settled values, of the priors."""
-    loss, pulls, widths = 0.0, [], []
+    """Loss, and its first [n] and second derivatives [n, n] by the settled values, of the priors."""
+    loss, pulls, stiffness = 0.0, [], []
     for name in how.names:
         value = parameters.value(name).detach().reshape(-1)
+        pull, stiff = torch.zeros_like(value), torch.zeros(len(value), len(value), dtype=torch.float64)
         if name in how.restraints and name in active:
             middle, spread = how.restraints[name]
             mean = parameters.begun(name).reshape(-1) if middle is None else _wide(middle, len(value))
             width = _wide(spread, len(value))
-            pulls.append((value - mean) / width**2)
-            widths.append(1.0 / width**2)
+            pull, stiff = (value - mean) / width**2, torch.diag(1.0 / width**2)
             loss += 0.5 * float((((value - mean) / width) ** 2).sum())
-        else:
-            pulls.append(torch.zeros_like(value))
-            widths.append(torch.zeros_like(value))
-    return loss, torch.cat(pulls), torch.cat(widths)
+        if name in how.smooth and name in active:
+            more = roughness(parameters.value(name).detach(), how.smooth[name])
+            loss, pull, stiff = loss + more[0], pull + more[1], stiff + more[2]
+        pulls.append(pull)
+        stiffness.append(stiff)
+    if not pulls:
+        return loss, torch.zeros(0, dtype=torch.float64), torch.zeros(0, 0, dtype=torch.float64)
+    return loss, torch.cat(pulls), torch.block_diag(*stiffness)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -41,7 +41,11 @@ Element = tuple[str, int, int]
 
 
 def elements_of(
-    asked: Sequence[str], expand: Callable[[str], Sequence[str]], first: Experiment, limits: Constraints
+    asked: Sequence[str],
+    expand: Callable[[str], Sequence[str]],
+    first: Experiment,
+    limits: Constraints,
+    knots: Mapping[str, int],
 ) -> list[Element]:
     """The numbers behind what a person asks for: `NAME`, `NAME[INDEX]`, and either with `@EXPERIMENT` after it.
 
@@ -52,6 +56,7 @@ def elements_of(
         expand: gives the quantities behind a name.
         first: the experiment at which the refinement starts.
         limits: which numbers are tied or fixed.
+        knots: by name, how many knots a quantity has that varies over a scan; its numbers count knot by knot.
 
     Raises:
         InputError: a word that is not understood.
@@ -65,8 +70,9 @@ def elements_of(
                 "--profile", f"{text!r} is not understood", "give NAME, NAME[INDEX] or NAME[INDEX]@EXPERIMENT"
             )
         for name in expand(match[1]):
-            numbers = range(QUANTITIES[name].take(first).numel())
-            chosen = [i for i in numbers if (name, i) not in still] if match[2] is None else [int(match[2])]
+            size = QUANTITIES[name].take(first).numel()
+            numbers = range(size * knots.get(name, 1))
+            chosen = [i for i in numbers if (name, i % size) not in still] if match[2] is None else [int(match[2])]
             found += [(name, i, int(match[3] or 0)) for i in chosen]
     return list(dict.fromkeys(found))
 

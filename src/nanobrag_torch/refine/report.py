@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from nanobrag_torch import __version__
 from nanobrag_torch.models.quantities import QUANTITIES
-from nanobrag_torch.refine.curves import figure_of, lines_of
+from nanobrag_torch.refine.curves import courses_figure, figure_of, lines_of
 from nanobrag_torch.refine.measures import Summary
-from nanobrag_torch.refine.written import cell_of, numbers_of
+from nanobrag_torch.refine.varying import courses_of
+from nanobrag_torch.refine.written import cell_of, label_of, numbers_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +55,7 @@ def page_of(result: Result, said: Mapping[str, Any]) -> str:
         _parameters(result),
         _strong(result),
         _profiles(result),
+        _varying(result),
         "<h2>Spots, the best and the worst</h2><p>Photons observed, modelled, and the residuals in standard "
         "deviations, summed over the images of each spot.</p>",
         _picture(_spots(result), "observed, modelled and residual pixels of spots"),
@@ -127,7 +129,7 @@ def _parameters(result: Result) -> str:
     parts = []
     for place, estimate in list(enumerate(result.refined.shots))[:MOST_SHOTS]:
         rows = [
-            (f"{n['name']}[{n['index']}]", f"{n['value']:.6g}", _deviation(n), n["unit"])
+            (label_of(n), f"{n['value']:.6g}", _deviation(n), n["unit"])
             for n in numbers_of(estimate, result.sigma_factor)
         ]
         cell = "cell " + ", ".join(f"{x:.4f}" for x in cell_of(estimate))
@@ -144,6 +146,19 @@ def _strong(result: Result) -> str:
     pairs = [(abs(table[i, j]), i, j) for i in range(len(names)) for j in range(i)]
     told = [f"{names[i]} and {names[j]} ({table[i, j]:+.3f})" for size, i, j in sorted(pairs)[::-1] if size > STRONG]
     return f"<p>Strongly correlated: {html.escape('; '.join(told[:12]))}.</p>" if told else ""
+
+
+def _varying(result: Result) -> str:
+    """How the crystals went over their scans."""
+    shots = list(zip(result.refined.shots, result.measured, strict=True))[:MOST_SHOTS]
+    parts = []
+    for place, (estimate, measured) in enumerate(shots):
+        courses = [c for c in courses_of(estimate, measured, result.sigma_factor) if c.sigma.any()]
+        if courses:
+            name = f" of experiment {place}" if len(shots) > 1 else ""
+            parts.append(f"<h3>Course over the scan{name}</h3>{_picture(courses_figure(courses), 'what varies')}")
+    note = "<p>Less the mean over the images; the bands are one standard deviation wide on both sides.</p>"
+    return "".join(parts) + note if parts else ""
 
 
 def _profiles(result: Result) -> str:

@@ -20,7 +20,7 @@ from nanobrag_torch.refine.curves import lines_of
 from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.measures import Explained, Spots, Summary
 from nanobrag_torch.refine.outcome import Refined
-from nanobrag_torch.refine.written import json_of, mtz_of, numbers_of, refined_reflections
+from nanobrag_torch.refine.written import json_of, label_of, mtz_of, numbers_of, refined_reflections
 
 OUTPUTS = ("refined.expt", "refined.refl", "refined.json", "report.html")
 Strange = tuple[int, tuple[int, ...], float, float]
@@ -67,9 +67,8 @@ class Result:
             if len(self.refined.shots) > 1:
                 lines.append(f"experiment {place}")
             for n in numbers_of(estimate, self.sigma_factor):
-                name = f"{n['name']}[{n['index']}]"
                 near = f"at its {n['at_bound']}" if n["at_bound"] else f"+- {n['sigma']:<9.2g}"
-                lines.append(f"  {name:<20} {n['value']:>12.6g} {near:<12} {n['unit']}".rstrip())
+                lines.append(f"  {label_of(n):<20} {n['value']:>12.6g} {near:<12} {n['unit']}".rstrip())
         return "\n".join(lines + lines_of(self.refined.profiles, self.sigma_factor))
 
     def _located(self) -> list[Measured]:
@@ -115,7 +114,7 @@ class Result:
             opening: Opening = files.file
             write_expt_list(written[0], self._located(), opening=opening, field="-o")
             write_refl(written[1], self.reflections(), opening=opening, field="-o")
-            content = json_of(self.refined, self.summaries, said or {}, rows)
+            content = json_of(self.refined, self.measured, self.summaries, said or {}, rows)
             with files.file(written[2], "-o") as handle:
                 handle.write(content)
             with files.file(written[3], "-o") as handle:

@@ -21,6 +21,7 @@ from nanobrag_torch.refine.parameters import Parameters
 from nanobrag_torch.refine.problem import Problem, Setting, State, design_of, factors_of, put_raw
 from nanobrag_torch.refine.profile import Element, held_number, profiles_of
 from nanobrag_torch.refine.shots import Shot
+from nanobrag_torch.refine.varying import at_all_knots, knots_of
 
 
 def refine_shots(
@@ -57,11 +58,14 @@ def refine_shots(
     if not shots or not (any(groups) or amplitudes) or set(shared) & set(own):
         raise InputError("shared, own", "they name nothing, or a quantity twice", "give shots and name each once")
     first = {name: QUANTITIES[name].take(shots[0].experiment) for name in shared if name in QUANTITIES}
-    limits = constraints or Constraints()
-    models = [Parameters(_with(shot.experiment, first), [*shared, *own], bounds=limits.bounds) for shot in shots]
+    knots = knots_of([shot.smoother for shot in shots], *groups)
+    limits = at_all_knots(constraints or Constraints(), knots, shots[0].experiment)
+    models = [
+        Parameters(_with(shot.experiment, first), [*shared, *own], bounds=limits.bounds, knots=knots) for shot in shots
+    ]
     free = tuple(free_numbers(models[0], names, limits.tied, limits.fixed) for names in groups)
     check_ties(groups, limits.tied, limits.fixed)
-    how = Setting(*groups, noise or Noise(), limits.restraints, (free[0], free[1]), amplitudes)
+    how = Setting(*groups, noise or Noise(), limits.restraints, (free[0], free[1]), amplitudes, limits.smooth)
     begun = tuple(_backgrounds(shot, how.noise) for shot in shots)
     own_start = tuple(torch.zeros(free[1].shape[1], dtype=torch.float64) for _ in shots)
     state = State(torch.zeros(how.common, dtype=torch.float64), own_start, begun)
@@ -105,7 +109,7 @@ def _told(problem: Problem, went: Went, keep_pixels: bool) -> Refined:
         scale = put_raw(model, how, state.shared[:numbers], own)[:, None] * spread
         values = torch.cat([model.value(name).detach().reshape(-1) for name in how.names]) if how.names else own
         experiment = model.settled() if how.names else shot.experiment
-        expected = shot.expected(experiment) * factors_of(shot, how, state.shared)[0]
+        expected = shot.expected(experiment, model.at_knots()) * factors_of(shot, how, state.shared)[0]
         design, labels = design_of(shot)
         behind = torch.zeros_like(expected)
         if shot.labels is not None:
@@ -115,7 +119,7 @@ def _told(problem: Problem, went: Went, keep_pixels: bool) -> Refined:
         judged = scored(expected, shot.observation.values, how.noise)
         residual = judged.residual
         kept = (expected, behind, residual) if keep_pixels else (expected[:0], behind[:0], residual[:0])
-        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept, side))
+        found.append(Estimate(experiment, columns, values, scale @ raw @ scale.T, plane, *kept, side, model.at_knots()))
         squares += float(judged.squares.sum())
         pixels += len(residual)
         count += len(own) + plane.numel()

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models import Experiment
+from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.simulator import Simulator
 from nanobrag_torch.refine.fit import Observation
+from nanobrag_torch.refine.varying import Knots, Smoother
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Shot:
         turns: [I] how far from `experiment.scan.start` each image begins (rad); `None`: there.
         core: [P] pixels that may hold a spot; the others show the background alone. `None`: all may.
         amplitudes: [R] the refined amplitude that each region shows, -1 = none of them; `None`: none.
+        smoother: what varies over the images of a sweep; `None`: nothing.
 
     Raises:
         InputError: parts of different lengths.
@@ -38,6 +41,7 @@ class Shot:
     turns: Tensor | None = None
     core: Tensor | None = None
     amplitudes: Tensor | None = None
+    smoother: Smoother | None = None
 
     def __post_init__(self) -> None:
         count = len(self.observation)
@@ -47,6 +51,8 @@ class Shot:
                 raise InputError(name, f"{len(part)} for {count} pixels", "give one for each pixel")
         if (self.images is None) != (self.turns is None):
             raise InputError("images, turns", "one without the other", "give both, or neither for a still")
+        if self.smoother is not None and (self.turns is None or len(self.smoother.weights) != len(self.turns)):
+            raise InputError("smoother", "it has not a row for each image of a sweep", "give one, and none for a still")
         if self.amplitudes is not None and self.labels is None:
             raise InputError("amplitudes", "they belong to regions", "give labels as well")
 
@@ -60,29 +66,46 @@ class Shot:
         """Numbers [H] of the pixels that may hold a spot."""
         return torch.arange(len(self.observation)) if self.core is None else torch.nonzero(self.core)[:, 0]
 
-    def parts(self, experiment: Experiment) -> list[tuple[Experiment, Tensor]]:
-        """Per image, an experiment with the spindle in place, and the pixels [p, 3] on it that may hold a spot."""
+    def parts(self, experiment: Experiment, knots: Knots | None = None) -> list[tuple[Experiment, Tensor, int]]:
+        """Per image, an experiment as it is there, the pixels [p, 3] on it that may hold a spot, and its number.
+
+        Args:
+            experiment: at rest, with the spindle where the first image begins.
+            knots: values at the knots of what varies over the scan.
+        """
         held = self.held
         pixels = self.observation.pixels[held]
         if self.images is None or self.turns is None:
-            return [(experiment, pixels)]
+            return [(experiment, pixels, 0)]
         found, scan, images = [], experiment.scan, self.images[held]
         for image, turn in enumerate(self.turns):
             here = pixels[images == image]
             if len(here):
-                found.append((experiment.replace(scan=scan.replace(start=scan.start + turn)), here))
+                there = experiment.replace(scan=scan.replace(start=scan.start + turn))
+                if self.smoother is not None and knots:
+                    there = self.smoother.at(there, knots, image)
+                found.append((there, here, image))
         return found
 
-    def expected(self, experiment: Experiment) -> Tensor:
+    def expected(self, experiment: Experiment, knots: Knots | None = None) -> Tensor:
         """Photons [P] in spots."""
-        values = [by_pixel(part, pixels) for part, pixels in self.parts(experiment)]
+        values = [by_pixel(part, pixels) for part, pixels, _ in self.parts(experiment, knots)]
         return self._everywhere(torch.cat(values))
 
-    def jacobian(self, experiment: Experiment, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Photons [P] in spots and their derivatives [P, n] by quantities, settled units."""
-        found = [Simulator(part).jacobian(names, pixels) for part, pixels in self.parts(experiment)]
-        values, slopes = torch.cat([v for v, _ in found]), torch.cat([s for _, s in found])
-        return self._everywhere(values), self._everywhere(slopes)
+    def jacobian(
+        self, experiment: Experiment, names: Sequence[str], knots: Knots | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Photons [P] in spots and their derivatives [P, n] by quantities, settled units.
+
+        A quantity that varies has columns for each of its knots, one knot after the other.
+        """
+        values, slopes = [], []
+        sizes = {name: QUANTITIES[name].take(experiment).numel() for name in names} if knots else {}
+        for part, pixels, image in self.parts(experiment, knots):
+            value, slope = Simulator(part).jacobian(names, pixels)
+            values.append(value)
+            slopes.append(slope if self.smoother is None or not knots else self.smoother.spread(slope, sizes, image))
+        return self._everywhere(torch.cat(values)), self._everywhere(torch.cat(slopes))
 
     def _everywhere(self, values: Tensor) -> Tensor:
         """Values [P, ...] of all pixels, 0 where no spot may be."""

@@ -25,6 +25,7 @@ from nanobrag_torch.refine.gather import Gathered
 from nanobrag_torch.refine.measures import Spots, Summary
 from nanobrag_torch.refine.outcome import Estimate, Refined
 from nanobrag_torch.refine.starting import depth_of
+from nanobrag_torch.refine.varying import Course, courses_of, experiment_at, spline_weights
 from nanobrag_torch.units import degrees_from_radians
 
 SCHEMA = 1
@@ -58,6 +59,19 @@ def refined_measured(measured: Measured, experiment: Experiment) -> Measured:
         crystal=replace(measured.crystal, cell=np.asarray(rows @ turn), points=None, mosaicity=spread),
         detector=DetectorModel(tuple(panels), measured.detector.raw),
     )
+
+
+def with_points(refined: Measured, estimate: Estimate) -> Measured:
+    """A refined experiment with the crystal's setting at every boundary between images, where it varies."""
+    if not estimate.knots or refined.scan is None or refined.crystal is None:
+        return refined
+    knots = len(next(iter(estimate.knots.values())))
+    points = []
+    for weights in spline_weights(torch.linspace(0.0, 1.0, refined.scan.images + 1, dtype=torch.float64), knots):
+        moved = refined_measured(refined, experiment_at(estimate.experiment, estimate.knots, weights)).crystal
+        assert moved is not None
+        points.append(moved.cell)
+    return replace(refined, crystal=replace(refined.crystal, points=np.array(points)))
 
 
 def refined_reflections(gathered: Gathered, spots: Spots, measured: Measured, number: int) -> ReflectionTable:
@@ -101,7 +115,7 @@ def _seen(spots: Spots, table: ReflectionTable) -> NDArray[np.float64]:
 
 
 def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
-    """Every refined number in the user's units: name, value, sigma, unit, and at which of its bounds it is, if any.
+    """Every refined number in the user's units: name, value, sigma, unit, at which bound it is, and of which knot.
 
     Args:
         estimate: of a shot.
@@ -119,9 +133,21 @@ def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
                 "sigma": float(quantity.shown(sigma)) * factor,
                 "unit": quantity.unit,
                 "at_bound": {-1: "smallest", 1: "largest"}.get(int(side)),
+                "knot": _knot(estimate, name, index),
             }
         )
     return found
+
+
+def _knot(estimate: Estimate, name: str, index: int) -> int | None:
+    """Which knot a number belongs to; `None`: it does not vary."""
+    return index // estimate.knots[name][0].numel() if name in estimate.knots else None
+
+
+def label_of(number: Mapping[str, Any]) -> str:
+    """A number's name for people."""
+    knot = "" if number["knot"] is None else f" knot {number['knot']}"
+    return f"{number['name']}[{number['index']}]{knot}"
 
 
 def cell_of(estimate: Estimate) -> list[float]:
@@ -133,6 +159,7 @@ def cell_of(estimate: Estimate) -> list[float]:
 
 def json_of(
     refined: Refined,
+    measured: Sequence[Measured],
     summaries: Sequence[Mapping[str, Summary | None]],
     said: Mapping[str, Any],
     amplitudes: list[dict[str, Any]],
@@ -140,12 +167,13 @@ def json_of(
     """`refined.json`: values, uncertainties, correlations, agreement, the command and versions."""
     inflation = max(refined.chi_square, 1.0) ** 0.5
     shots = []
-    for estimate, summary in zip(refined.shots, summaries, strict=True):
+    for estimate, summary, one in zip(refined.shots, summaries, measured, strict=True):
         shots.append(
             {
                 "parameters": numbers_of(estimate, inflation),
                 "cell": cell_of(estimate),
                 "correlations": [[round(float(x), 6) for x in row] for row in estimate.correlations],
+                "scan_varying": {c.name: _course(c) for c in courses_of(estimate, one, inflation)},
                 "agreement": {name: None if s is None else _plain(vars(s)) for name, s in summary.items()},
             }
         )
@@ -163,6 +191,11 @@ def json_of(
         "profiles": rows_of(refined.profiles, inflation),
     }
     return json.dumps(_plain(content), indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _course(course: Course) -> dict[str, Any]:
+    rows = {"image": course.places, "value": course.values, "sigma": course.sigma}
+    return {"unit": course.unit, **{name: values.tolist() for name, values in rows.items()}}
 
 
 def _plain(value: Any) -> Any:
