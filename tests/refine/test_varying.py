@@ -182,7 +182,7 @@ def test_no_variation_gives_the_static_answer() -> None:
     free = refine_shots([sweep_of({}, ("misset",), 3)], ["misset", "fluence"]).shots[0]
     assert ((free.values[:9] - START.repeat(3)).abs() < 3.5 * free.sigma[:9]).all()
     # Knots that are held together have the value and the uncertainty of one.
-    stiff = Constraints(smooth={"misset": 3e-7})
+    stiff = Constraints(smooth={"misset": 1e-8})
     held = refine_shots([sweep_of({}, ("misset",), 3)], ["misset", "fluence"], constraints=stiff).shots[0]
     for knot in range(3):
         part = slice(3 * knot, 3 * knot + 3)

@@ -14,7 +14,7 @@ from nanobrag_torch.refine.normal import Equations, Held, Step, frozen, solve
 from nanobrag_torch.refine.outcome import Schedule
 from nanobrag_torch.refine.problem import Problem, State, equations_of, put_raw
 
-_LARGEST_DAMPING = 1e8
+_LEAST_DAMPING, _LARGEST_DAMPING = 1e-9, 1e8
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,15 @@ def descend(problem: Problem, state: State, schedule: Schedule, hold: Held | Non
     if not equations.loss < float("inf"):
         raise InputError("shots", "the start expects no photons where some may be", "give labels of regions")
     losses, damping, path, converged = [equations.loss], 1e-3, [_shared_values(problem, state)], False
+    sure = False
     for number in range(schedule.steps):
         free = movable(problem, state, equations)
-        step = solve(free if hold is None else frozen(free, hold), damping)
+        free = free if hold is None else frozen(free, hold)
+        step = solve(free, damping)
+        if step.promised < schedule.tolerance and not sure and damping > _LEAST_DAMPING:
+            # A damped step promises little where something stiff goes along with something that may move.
+            sure, damping = True, _LEAST_DAMPING
+            step = solve(free, damping)
         if step.promised < schedule.tolerance:
             converged = True
             break
@@ -49,7 +55,11 @@ def descend(problem: Problem, state: State, schedule: Schedule, hold: Held | Non
             state, equations = moved, there
             losses.append(equations.loss)
             path.append(_shared_values(problem, state))
-            damping = max(damping / 10.0, 1e-9)
+            damping, sure = max(damping / 10.0, _LEAST_DAMPING), False
+        elif sure:
+            # The undamped step did not keep its promise, and the damped one promised nothing.
+            converged = True
+            break
         else:
             damping *= 8.0
             if damping > _LARGEST_DAMPING:
