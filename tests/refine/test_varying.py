@@ -250,6 +250,12 @@ def test_the_command_follows_a_slipping_crystal(
     rows = [row for row in shot["parameters"] if row["name"] == "misset"]
     assert [row["knot"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert (folder / "report.html").read_text().count("data:image/png;base64,") == 4
+    # An interrupted run goes on from the mean of its knots.
+    again = [*words, *asked, "--steps", "1", "-o", str(tmp_path / "again")]
+    (tmp_path / "again").mkdir()
+    state = {"words": again, "values": [{"misset": [[0.0, 0.0, 0.0], [1e-3, 0.0, 0.0], [2e-3, 0.0, 0.0]]}]}
+    (tmp_path / "again" / "progress.json").write_text(json.dumps(state))
+    assert main([*again, "--resume"]) == 0
     # A crystal that stands still explains the same frames, those left out too, less well.
     assert main([*words, "--leave-out", "3", "-o", str(tmp_path / "still")]) == 0
     static = json.loads((tmp_path / "still" / "refined.json").read_text())

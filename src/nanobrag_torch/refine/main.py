@@ -35,6 +35,7 @@ deviations, correlations), report.html, and amplitudes.mtz where amplitudes are 
   nb-refine sweep.expt sweep.refl --amplitudes data.mtz -o refined
   nb-refine stills.expt stills.refl --amplitudes data.mtz --refine misset,cell,scale,amplitudes
   nb-refine sweep.expt sweep.refl --amplitudes data.mtz --restrain cell_lengths=:0.01 --leave-out 3
+  nb-refine sweep.expt sweep.refl --amplitudes data.mtz --scan-varying misset --knots 4 --profile N --mask mask.npy
 """
 
 
