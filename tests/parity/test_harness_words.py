@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanobrag_torch.parity.compare import DISAGREE, judge, limits, region_of
+from nanobrag_torch.parity.compare import region_of
 from nanobrag_torch.parity.metrics import measure
 from nanobrag_torch.parity.programs import REFERENCE, checkout_commit, our_command
 from nanobrag_torch.parity.sides import thread_count
+from nanobrag_torch.parity.verdict import DISAGREE, judge, limits
 
 ROOT = Path(__file__).resolve().parents[2]
 
