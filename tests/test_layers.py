@@ -17,7 +17,7 @@ import nanobrag_torch
 PACKAGE = Path(nanobrag_torch.__file__).parent
 LEVELS = (
     ("errors", "units", "numerics", "legacy_random", "native", "text", "guard", "memory", "moved", "tables"),
-    ("config", "geometry", "kernels", "materials", "engine", "random"),
+    ("config", "geometry", "kernels", "materials", "engine", "random", "program"),
     ("models", "physics", "io"),
     ("pipeline",),
     ("spots", "register", "detector"),
@@ -48,6 +48,7 @@ TORCH_FREE = (
     "spots",
     "detector",
     "random",
+    "program",
     "settling.checks",
     "settling.inputs",
     "cli.parse",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nanobrag_torch import __version__
-from nanobrag_torch.errors import InputError, NanobragError
-from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.guard import guarded
+from nanobrag_torch.program import OK, run_parsed
 
-OK, REFUSED = 0, 9
 _TELL = """\
 Scans are CXI files (also NXcxi_ptycho), results are products of ptychodus; beside each result stands a picture.
 
@@ -70,22 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    try:
-        said = parser().parse_args(words)
-    except SystemExit as leaving:
-        return REFUSED if leaving.code else OK
-    try:
-        _check(said)
-        from nanobrag_torch.coherent import commands
+    return run_parsed("nb-coherent", parser(), words, _work)
 
-        lines = {
-            "simulate": commands.simulate,
-            "reconstruct": commands.reconstruct_scan,
-            "compare": commands.compare_products,
-        }[said.command](said)
-    except NanobragError as error:
-        complain("nb-coherent", " ".join(str(error).split()))
-        return REFUSED
+
+def _work(said: argparse.Namespace) -> int:
+    _check(said)
+    from nanobrag_torch.coherent import commands
+
+    lines = {
+        "simulate": commands.simulate,
+        "reconstruct": commands.reconstruct_scan,
+        "compare": commands.compare_products,
+    }[said.command](said)
     for line in lines:
         print(line, flush=True)
     return OK

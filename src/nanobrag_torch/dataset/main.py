@@ -9,10 +9,10 @@ from typing import Any
 
 from nanobrag_torch import __version__
 from nanobrag_torch.engine import Where, queue_options
-from nanobrag_torch.errors import FileFormatError, InputError, NanobragError
-from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.guard import guarded
+from nanobrag_torch.program import OK, run_parsed
 
-OK, REFUSED = 0, 9
 _TELL = """\
 A description is a YAML or TOML file: a scene, what varies around it, and how many images. Image number n of a seed is
 always the same, wherever it is made. `make` started again makes what is missing.
@@ -61,15 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    try:
-        said = parser().parse_args(words)
-    except SystemExit as leaving:
-        return REFUSED if leaving.code else OK
-    try:
-        return {"make": _make, "look": _look, "verify": _verify}[said.command](said)
-    except NanobragError as error:
-        complain("nb-dataset", " ".join(str(error).split()))
-        return REFUSED
+    commands = {"make": _make, "look": _look, "verify": _verify}
+    return run_parsed("nb-dataset", parser(), words, lambda given: commands[given.command](given))
 
 
 def where_of(said: argparse.Namespace) -> Where:

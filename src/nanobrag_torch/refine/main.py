@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanobrag_torch import __version__
-from nanobrag_torch.errors import FileFormatError, InputError, NanobragError
-from nanobrag_torch.guard import complain, guarded, interruptible
+from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.guard import guarded, interruptible
+from nanobrag_torch.program import OK, run_parsed
 
 if TYPE_CHECKING:
     from nanobrag_torch.refine.asked import Job
     from nanobrag_torch.refine.outcome import Present
 
-OK, REFUSED = 0, 9
 PROGRESS = "progress.json"
 _REFINE = "misset,cell,N,mosaic_spread,scale,detector"
 _TELL = """\
@@ -97,16 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    try:
-        said = parser().parse_args(words)
-    except SystemExit as leaving:
-        return REFUSED if leaving.code else OK
-    try:
+    def refine(said: argparse.Namespace) -> int:
         _check(said)
         return interruptible(lambda: _refine(said, words))
-    except NanobragError as error:
-        complain("nb-refine", " ".join(str(error).split()))
-        return REFUSED
+
+    return run_parsed("nb-refine", parser(), words, refine)
 
 
 def _check(said: argparse.Namespace) -> None:

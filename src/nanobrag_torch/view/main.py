@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanobrag_torch import __version__
-from nanobrag_torch.errors import InputError, NanobragError
-from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.errors import InputError
+from nanobrag_torch.guard import guarded
 from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.io.scene import Scene
+from nanobrag_torch.program import OK, run_parsed
 
 if TYPE_CHECKING:
     from nanobrag_torch.view.pictures import Picture
     from nanobrag_torch.view.readers import Hints
 
-OK, REFUSED = 0, 9
 _TELL = """\
 The format is seen from the content: float image, SMV, PGM, miniCBF, NeXus. A float image needs the SMV file that was
 written beside it (found by its name: same stem, or intimage.img), --header, --size, or the command line that made it.
@@ -76,17 +76,13 @@ def _run(words: list[str]) -> int:
     if "--" in words:
         place = words.index("--")
         words, scene_words = words[:place], words[place + 1 :]
-    try:
-        said = parser().parse_args(words)
-    except SystemExit as leaving:
-        return REFUSED if leaving.code else OK
-    try:
-        name = _write(said, scene_words)
-    except NanobragError as error:
-        complain("nb-view", " ".join(str(error).split()))
-        return REFUSED
+    return run_parsed("nb-view", parser(), words, lambda given: _show(given, scene_words))
+
+
+def _show(given: argparse.Namespace, scene_words: list[str] | None) -> int:
+    name = _write(given, scene_words)
     print(f"writing {name}", flush=True)
-    if said.open:
+    if given.open:
         import webbrowser
 
         webbrowser.open(Path(name).resolve().as_uri())
