@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -14,11 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    nanobrag (.*)$", README, re.MULTILINE)
+PROGRAMS = re.findall(r"(?:^    |^\| `)nb-(\w+) ([^`\n]*)", README, re.MULTILINE)
 
 
 def test_there_is_something_to_run():
     assert PYTHON
     assert COMMANDS
+    assert {name for name, _ in PROGRAMS} == {"refine", "dataset", "coherent", "view"}
 
 
 @pytest.mark.parametrize("code", PYTHON)
@@ -37,6 +40,14 @@ def test_commands_run(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main([*words, "-quiet", "-nonoise", "-roi", "500", "530", "400", "430"]) == 0
     assert (tmp_path / words[words.index("-png") + 1]).exists()
+
+
+@pytest.mark.parametrize(("name", "command"), PROGRAMS, ids=lambda part: part.split()[0])
+def test_other_programs_take_the_words_shown(name, command):
+    parser = importlib.import_module(f"nanobrag_torch.{name}.main").parser()
+    parser.parse_args(shlex.split(command))
+    for word in shlex.split(command):
+        assert not word.startswith("examples/") or (ROOT / word).exists()
 
 
 def test_the_job_of_make_image(monkeypatch, tmp_path):
