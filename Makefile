@@ -10,6 +10,7 @@ BUILD := build/native
 INSTALLED := $(VENV)/.nanobrag_torch
 LINTERS := $(VENV)/.nanobrag_torch_linters
 SITE := $(VENV)/.nanobrag_torch_site
+PROSE := $(wildcard *.md) docs specs src tests scripts examples reports golden_suite_generator packaging
 
 .PHONY: image test setup lint docs native parity interop examples cuda robustness fuzz sanitize
 
@@ -43,13 +44,14 @@ $(VENV)/bin/python:
 	$(PYTHON3) -m venv $$($(PYTHON3) -c "import torch" 2>/dev/null && echo --system-site-packages) $(VENV)
 
 $(LINTERS): pyproject.toml | $(INSTALLED)
-	$(PYTHON) -m pip install -q 'ruff>=0.6' 'mypy>=1.11'
+	$(PYTHON) -m pip install -q 'ruff>=0.6' 'mypy>=1.11' 'codespell>=2.4'
 	@touch $@
 
-lint: $(LINTERS)  ## style and types
+lint: $(LINTERS)  ## style, types and spelling
 	$(PYTHON) -m ruff check src tests scripts
 	$(PYTHON) -m ruff format --check src tests scripts
 	$(PYTHON) -m mypy
+	$(PYTHON) -m codespell_lib $(PROSE)
 
 $(SITE): pyproject.toml | $(INSTALLED)
 	$(PYTHON) -m pip install -q 'sphinx>=8' 'furo>=2024.8' 'myst-nb>=1.1' 'ipywidgets>=8'

@@ -69,7 +69,7 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="tophat spots have no useful gradient"):
         Parameters(scene("tophat"), ["misset"])
     with pytest.raises(InputError, match="choose among misset"):
-        Parameters(scene(), ["mispell"])
+        Parameters(scene(), ["mistyped"])
     with pytest.raises(InputError, match="nothing to refine"):
         Parameters(scene(), [])
     with pytest.raises(InputError, match="widen the bounds"):
