@@ -65,10 +65,10 @@ def test_the_spindle(run: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("-detector_roty 5", "miniCBF cannot say that the detector is tilted; -nexus can"),
-        ("-twotheta 5", "miniCBF cannot say that the two-theta swing has no axis"),
+        ("-detector_roty 5", "miniCBF cannot express that the detector is tilted; -nexus can"),
+        ("-twotheta 5", "miniCBF cannot express that the two-theta swing has no axis"),
         ("-adxv", "readers mirror it"),
-        ("-curved_det", "no format can say that the detector is curved"),
+        ("-curved_det", "no format can express that the detector is curved"),
         ("-dials -osc 1", "spindle is not along the fast axis"),
         ("-dispersion 1", "several wavelengths"),
     ],
@@ -163,7 +163,7 @@ def test_one_panel_goes_into_every_file(run: Any) -> None:
 def test_a_tilted_panel_of_an_experiment_list_is_said_of_smv_too(run: Any) -> None:
     run.more = {"one.expt": one_panel(3.0)}
     done = run(f"{LIGHT.replace(str(EXAMPLE), 'one.expt')} -noisefile n.img")
-    assert "SMV cannot say that the detector is tilted; -nexus can" in done.err
+    assert "SMV cannot express that the detector is tilted; -nexus can" in done.err
 
 
 def test_the_crystal_of_a_list_stays_at_another_wavelength(run: Any) -> None:

@@ -147,7 +147,7 @@ def test_the_beam(tmp_path):
         assert beam["flux_integrated"][()] == 1e20
         assert beam["flux"][()] == 2e20
         assert beam["total_flux"][()] == pytest.approx(1e20 * 4e-8 / 0.5)
-        # The electric field along lab z, which is x of NeXus here: linear along x, half polarised.
+        # The electric field along lab z, which is x of NeXus here: linear along x, half polarized.
         np.testing.assert_allclose(beam["incident_polarization_stokes"][0], [1.0, 0.5, 0.0, 0.0], atol=1e-15)
 
 

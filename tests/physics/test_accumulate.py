@@ -197,7 +197,7 @@ def test_the_exact_background_is_the_mean_of_every_term(switches):
 
 
 def test_a_polarization_of_exactly_zero_gives_way_to_the_next():
-    """specs: intensity 5. Straight along the field of a fully polarised beam the factor is 0."""
+    """specs: intensity 5. Straight along the field of a fully polarized beam the factor is 0."""
     sc = scene(
         origin=vector((-0.005, -0.005, 0.06)),
         fast=vector((1.0, 0.0, 0.0)),

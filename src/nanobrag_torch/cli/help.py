@@ -13,7 +13,7 @@ NEIGHBOURS = 3
 """Flags shown on either side of the one that is asked about."""
 
 INTRODUCTION = (
-    "Draws the diffraction of a nanocrystal on an absolute scale, pixel by pixel. It takes the command lines of "
+    "Simulates the diffraction of a nanocrystal on an absolute scale, pixel by pixel. It takes the command lines of "
     "nanoBragg and writes the same files."
 )
 RULES = (

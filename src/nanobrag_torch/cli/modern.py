@@ -67,9 +67,11 @@ def warn_of_losses(experiment: Experiment, names: Mapping[str, str]) -> None:
     scene = describe(experiment)
     if wanted:
         for text in unsaid_by_flat_headers(scene)[1]:
-            warnings.warn(f"{' and '.join(wanted)} cannot say that {text}; -nexus can", NanobragWarning, stacklevel=2)
+            warnings.warn(
+                f"{' and '.join(wanted)} cannot express that {text}; -nexus can", NanobragWarning, stacklevel=2
+            )
     for text in unsaid_by_any(scene):
-        warnings.warn(f"no format can say that {text}", NanobragWarning, stacklevel=2)
+        warnings.warn(f"no format can express that {text}", NanobragWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)

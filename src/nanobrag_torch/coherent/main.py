@@ -89,7 +89,7 @@ def _work(said: argparse.Namespace) -> int:
 
 def _check(said: argparse.Namespace) -> None:
     if Path(said.output).suffix == ".png":
-        raise InputError("-o", f"{said.output} is the name of a picture", "the picture beside it ends so by itself")
+        raise InputError("-o", f"{said.output} is the name of a picture", "its picture gets that ending automatically")
     above = {"photons", "step", "wavelength", "distance", "pixel", "size", "side", "epochs", "modes", "batch"}
     for name, value in vars(said).items():
         if not isinstance(value, int | float) or isinstance(value, bool):

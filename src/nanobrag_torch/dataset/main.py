@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         make.add_argument(f"--{queue}", metavar="OPTIONS", help=text)
     make.add_argument("--device", metavar="DEVICE", help="cpu, or cuda: a process for every card [cpu]")
     make.add_argument("--retries", type=int, default=10, metavar="N", help="lost workers that a shard may cost [10]")
-    make.add_argument("--dashboard", type=int, metavar="PORT", help="show Dask's page of what goes on at this port")
+    make.add_argument("--dashboard", type=int, metavar="PORT", help="show Dask's dashboard at this port")
     look = commands.add_parser("look", help="a page with a contact sheet and all distributions", **plain)
     look.add_argument("folder", metavar="DIR", help="the data set")
     look.add_argument("-o", "--output", metavar="PAGE", help="the page [DIR/look.html]")

@@ -79,7 +79,7 @@ class SceneBeam:
         wavelengths: [Q] of the spectrum.
         weights: [Q] shares of the photons, of sum 1.
         polarization_axis: [3] unit vector of the electric field.
-        polarization_factor: Kahn's factor, 0 = unpolarised, 1 = fully along the axis.
+        polarization_factor: Kahn's factor, 0 = unpolarized, 1 = fully along the axis.
         fluence: photons/m².
         exposure: s.
         size: edge of the square beam (m).
@@ -114,7 +114,7 @@ class Scene:
         cell: [3, 3] cell vectors a, b, c as rows at spindle angle 0, Å; `None` = unknown.
         twotheta: swing of the detector, degrees, already contained in the panels.
         twotheta_axis: [3] unit vector.
-        curved: whether the pixels lie on a sphere instead, which no format can say.
+        curved: whether the pixels lie on a sphere instead, which no format can express.
         made: how the images came about, in TOML (`io.made`); empty = not said.
     """
 

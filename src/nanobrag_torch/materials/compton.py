@@ -17,7 +17,7 @@ class Compton:
 
     The number of electrons that recoil is S(s) = Σ_e n_e (Z_e - f_e(s)²/Z_e), s = sin θ/λ: the closure over all final
     states with the electrons of an atom independent and alike; exact for hydrogen and for helium's product state.
-    Each scatters by the law of Klein and Nishina for partly polarised photons,
+    Each scatters by the law of Klein and Nishina for partly polarized photons,
 
         dσ/dΩ = r_e² P² [p + (P + 1/P - 2)/2],    P = 1/(1 + (λ_C/λ)(1 - cos 2θ)),
 

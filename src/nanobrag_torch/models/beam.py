@@ -19,7 +19,7 @@ class Beam:
         wavelength_ratios: [Q] wavelength of each source over the central one.
         weights: [Q] factor on the terms of each source; all 1 unless weights count, mean 1 then.
         polarization_axis: [3] unit vector of the electric field.
-        polarization_factor: [] Kahn's factor K, 0 = unpolarised.
+        polarization_factor: [] Kahn's factor K, 0 = unpolarized.
         polarized: whether the polarization factor applies at all.
         fluence: [] photons/m².
     """

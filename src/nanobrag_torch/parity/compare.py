@@ -31,9 +31,9 @@ SCHEMA = 1
 _CLOCK_DEPENDENT = ("noise_photons", "noise_overloads", "random_misset_deg", "warnings")
 
 DESCRIPTION = """\
-Run a C program and this one on the same words and tell whether their float images agree.
+Run a C program and this one on the same command line and report whether their float images agree.
 
-Without limits of your own the images have to keep the bounds that the project promises for the precision in use.
+Without limits of your own the images have to stay within the bounds that the project promises for the precision in use.
 With any of --threshold, --sum-tolerance and --l2-tolerance these three decide instead, shape and scale together;
 those not given are 0.999, 0.01, and sqrt(2 (1 - threshold)) + the sum tolerance. Exit status: 0 agree, 1 usage,
 2 a runner failed, 3 disagree, 4 the shapes differ (see --resample), 5 files."""
@@ -61,7 +61,11 @@ def _parser() -> _Parser:
     add("--threshold", type=float, metavar="T", help="least correlation [0.999 beside another limit]")
     add("--sum-tolerance", type=float, metavar="X", help="largest abs(sum ratio - 1) [0.01 beside another limit]")
     add("--l2-tolerance", type=float, metavar="X", help="largest relative L2 [follows from the other two]")
-    add("--verbatim", action="store_true", help="the C program gets the words as they are; tells what its defects do")
+    add(
+        "--verbatim",
+        action="store_true",
+        help="the C program gets the command line as it is; reports what its defects do",
+    )
     add("--outdir", type=Path, metavar="DIR", help="artifacts go here [nb-compare/<date>-<time>]")
     add("--png-scale", type=float, default=99.5, metavar="PCTL", help="percentile shown darkest [99.5]")
     add("--save-diff", action="store_true", help="keep the difference as difference.bin (float32)")

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from nanobrag_torch.view.readers import Hints
 
 _TELL = """\
-The format is seen from the content: float image, SMV, PGM, miniCBF, NeXus. A float image needs the SMV file that was
-written beside it (found by its name: same stem, or intimage.img), --header, --size, or the command line that made it.
+The format is recognized by the content: float image, SMV, PGM, miniCBF, NeXus. A float image needs the SMV file that
+was written beside it (found by its name: same stem, or intimage.img), --header, --size, or the command line that made
+it.
 
-What stands behind -- is a command line of nanobrag: its geometry and crystal are used for every file, and Miller
+What follows -- is a command line of nanobrag: its geometry and crystal are used for every file, and Miller
 indices appear. --expt does the same with an experiment list of DIALS.
 
 --refl draws the reflections of a DIALS table, --predict those that the experiment of --expt predicts. A reflection is

@@ -79,7 +79,7 @@ BEAM = (
     _divergence("square", "keep all directions"),
     Flag(
         ("-polar",),
-        "polarization factor of Kahn: 0 unpolarised, 1 fully polarised; switches the correction on",
+        "polarization factor of Kahn: 0 unpolarized, 1 fully polarized; switches the correction on",
         "-polar 0.9",
         {"beam.polarization_factor": 0.9, "beam.polarization": True},
         takes=real("beam.polarization_factor"),

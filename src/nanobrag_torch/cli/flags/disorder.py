@@ -116,8 +116,8 @@ DISORDER = (
     ),
     Flag(
         ("-lattice",),
-        "a further lattice: its share of the crystal, and its turn about lab x, y, z (degrees); may be given several "
-        "times",
+        "a further lattice: its share of the crystal, and its rotation about lab x, y, z (degrees); may be given "
+        "several times",
         "-lattice 0.2 1 2 3",
         {_LATTICES: (OtherLattice(0.2, (1.0, 2.0, 3.0)),)},
         takes=_turned(),

@@ -63,7 +63,7 @@ MATTER = (
     ),
     Flag(
         ("-ice",),
-        "thickness of polycrystalline hexagonal ice in the beam, which draws rings",
+        "thickness of polycrystalline hexagonal ice in the beam, which adds rings",
         "-ice 5",
         {"background.ice_um": 5.0},
         takes=real("background.ice_um"),
@@ -138,7 +138,7 @@ MATTER = (
     ),
     Flag(
         ("-absorb_form",),
-        "form of the sample, which the spindle turns: box, ellipsoid, or an OBJ file of a closed surface in mm",
+        "form of the sample, which rotates with the spindle: box, ellipsoid, or an OBJ file of a closed surface in mm",
         "-absorb_form box",
         {"path.sample_form": "box"},
         takes=name("path.sample_form", "box|ellipsoid|file"),
@@ -164,7 +164,7 @@ MATTER = (
     ),
     Flag(
         ("-beam_form",),
-        "form of the beam on the sample: only what it lights of the form scatters, in every spindle step",
+        "profile of the beam on the sample: only the illuminated part of the form scatters, at every spindle step",
         "-beam_form gauss",
         {"path.beam_form": "gauss"},
         takes=choice("path.beam_form", "gauss", "flat"),

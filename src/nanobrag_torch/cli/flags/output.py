@@ -112,7 +112,7 @@ OUTPUT = (
     ),
     Flag(
         ("-save_scene",),
-        "write what this command line says as a scene file (TOML), seeds and the content of headers included",
+        "write what this command line specifies as a scene file (TOML), seeds and the content of headers included",
         "-save_scene scene.toml",
         {"output.save_scene_file": "scene.toml"},
         takes=name("output.save_scene_file"),
@@ -120,8 +120,8 @@ OUTPUT = (
     ),
     Flag(
         ("-frames",),
-        "rotation series of this many images, each further by -osc; files are numbered (out_00001.cbf, or in place of "
-        "#####), -nexus joins them; killed and started again, it makes what is missing",
+        "rotation series of this many images, each rotated further by -osc; files are numbered (out_00001.cbf, or in "
+        "place of #####), -nexus joins them; killed and started again, it makes what is missing",
         "-frames 90",
         {"output.frames": 90},
         takes=integer("output.frames"),
@@ -138,8 +138,8 @@ OUTPUT = (
         sets={"output.printout": True},
         unit="pixels",
     ),
-    _switch("-progress", "tell how much is done", "output.progress", True, "on"),
-    _switch("-noprogress", "do not tell how much is done", "output.progress", False),
+    _switch("-progress", "show the progress", "output.progress", True, "on"),
+    _switch("-noprogress", "do not show the progress", "output.progress", False),
     Flag(("-coherent",), "no effect", "-coherent", says="accepted, but it changes nothing"),
 )
 
