@@ -67,6 +67,20 @@ def test_a_signal_is_one_line(name: str, number: int, monkeypatch: pytest.Monkey
     assert re.fullmatch(rf"{name}: (ended by SIG\w+|interrupted)\n", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_working_directory_that_is_gone_is_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Libraries that look for it end the process in words of their own."""
+    module = import_module(PROGRAMS[name])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert module.main(["--version"]) == guard.FAULT
+    assert capsys.readouterr().err == f"{name}: the working directory is gone; change to one that exists\n"
+
+
 def test_after_a_signal_the_process_ends_without_taking_itself_apart() -> None:
     """What is registered for the end is done; the second that torch needs to be taken apart is spared."""
     code = (
@@ -79,17 +93,25 @@ def test_after_a_signal_the_process_ends_without_taking_itself_apart() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (143, "registered\n", "x: ended by SIGTERM\n")
 
 
-def test_a_program_that_is_done_ends_without_taking_itself_apart() -> None:
-    """Threads come to their end, what is registered is done, what was printed is written."""
+@pytest.mark.parametrize(
+    ("end", "apart"),
+    [
+        ("guard.leave(9)", ""),
+        ("sys.argv[0] = '/bin/nb-x'\nguard.guarded('nb-x', lambda words: 9)", ""),
+        ("sys.argv[0] = '/bin/other'\nsys.exit(guard.guarded('nb-x', lambda words: 9))", "taken apart\n"),
+    ],
+)
+def test_a_program_that_is_done_ends_without_taking_itself_apart(end: str, apart: str) -> None:
+    """Threads come to their end, what is registered is done, what was printed is written; a caller goes on."""
     code = (
         "import atexit, sys, threading, time\nfrom nanobrag_torch import guard\n"
         "class Slow:\n    def __del__(self): print('taken apart')\n"
         "kept = Slow()\natexit.register(print, 'registered')\n"
         "threading.Thread(target=lambda: (time.sleep(0.3), print('computed'))).start()\n"
-        "print('said', end=' ')\nguard.leave(9)\n"
+        f"print('said', end=' ')\n{end}\n"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (9, "said computed\nregistered\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (9, f"said computed\nregistered\n{apart}", "")
 
 
 @pytest.mark.parametrize("before", [True, False])
