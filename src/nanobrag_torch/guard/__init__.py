@@ -21,52 +21,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from nanobrag_torch.guard.messages import (
-    LONGEST_LINE,
-    LONGEST_WORD,
-    NO_FOLDER,
-    complain,
-    has_working_directory,
-    in_one_line,
-    shortened,
-    show,
-)
-from nanobrag_torch.guard.signals import (
-    ABANDONED,
-    Ended,
-    child_group,
-    end_at_once,
-    heard_signals,
-    interruptible,
-    leave,
-    piece_of_work,
-    work_for_another,
-)
-from nanobrag_torch.guard.streams import Outlet, guarded_streams
+from nanobrag_torch.guard import messages, signals
+from nanobrag_torch.guard.streams import guarded_streams
+
+LONGEST_LINE = messages.LONGEST_LINE
+complain, in_one_line, shortened = messages.complain, messages.in_one_line, messages.shortened
+Ended, interruptible, leave = signals.Ended, signals.interruptible, signals.leave
+child_group, piece_of_work, work_for_another = signals.child_group, signals.piece_of_work, signals.work_for_another
 
 FAULT = 70
 """Exit status after an error that is none of the input: out of memory, a failing system, a fault of the program."""
 INTERRUPTED = 130
 TRACEBACK = ("-traceback", "--traceback")
-__all__ = [
-    "FAULT",
-    "INTERRUPTED",
-    "LONGEST_LINE",
-    "LONGEST_WORD",
-    "TRACEBACK",
-    "Ended",
-    "Outlet",
-    "child_group",
-    "complain",
-    "guarded",
-    "in_one_line",
-    "interruptible",
-    "leave",
-    "piece_of_work",
-    "shortened",
-    "uncollected",
-    "work_for_another",
-]
 
 
 def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -85,13 +51,14 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
     own = words[: words.index("--")] if "--" in words else words
     wanted = any(word in TRACEBACK for word in own)
     words = [word for word in own if word not in TRACEBACK] + words[len(own) :]
-    if not has_working_directory():
-        complain(name, NO_FOLDER)  # libraries that are loaded look for it, and end the process in words of their own
+    if not messages.has_working_directory():
+        # Libraries that are loaded later look for it, and end the process in words of their own.
+        complain(name, messages.NO_FOLDER)
         return FAULT
     ended = False
     with guarded_streams() as out:
         try:
-            with heard_signals():
+            with signals.heard_signals():
                 status = program(words)
                 out.flush()
         except KeyboardInterrupt as error:
@@ -103,14 +70,14 @@ def guarded(name: str, program: Callable[[list[str]], int], argv: Sequence[str] 
             if wanted:
                 import traceback
 
-                show(traceback.format_exc())
+                messages.show(traceback.format_exc())
             complain(name, in_one_line(error))
             status = FAULT
         if out.failure and status == 0:
             complain(name, f"the standard output cannot be written: {out.failure}; the files are complete")
             status = FAULT
-    if argv is None and (ended or ABANDONED):
-        end_at_once(status)
+    if argv is None and (ended or signals.ABANDONED):
+        signals.end_at_once(status)
     if argv is None and os.path.splitext(os.path.basename(sys.argv[0]))[0] == name:
         leave(status)
     return status
