@@ -90,9 +90,9 @@ def test_a_product_comes_back(tmp_path: Path):
         (["simulate", "-o", "a.cxi", "--step", "12", "--side", "3"], "positions: neighbouring places overlap by"),
         (["simulate", "-o", "a.png"], "-o: a.png is the name of a picture"),
         (["simulate", "-o", "a.cxi", "--dead", "1"], "--dead: 1.0 leaves no pixel"),
-        (["reconstruct", "none.cxi", "-o", "f.h5"], "none.cxi: is not an HDF5 file"),
+        (["reconstruct", "none.cxi", "-o", "f.h5"], "none.cxi: unable to open"),
         (["reconstruct", "t.h5", "-o", "f2.h5"], "there is no such data set"),
-        (["reconstruct", "s.cxi", "-o", "s.cxi"], "-o: s.cxi is the scan"),
+        (["reconstruct", "s.cxi", "-o", "s.cxi"], "-o: s.cxi is the file of SCAN too"),
         (["compare", "s.cxi", "t.h5", "-o", "c2.json"], "probe: there is no such data set"),
     ],
 )

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -29,11 +30,32 @@ from nanobrag_torch.coherent.reconstruct import Options, reconstruct, scanned
 from nanobrag_torch.coherent.specimens import measure
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.files import whole_file
+from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.units import METRES_PER_ANGSTROM
+
+
+def check_files(output: str, inputs: Mapping[str, str], more: Mapping[str, str] | None = None) -> str:
+    """Refuse outputs that are inputs or one file, or that cannot be written; the name of the picture.
+
+    Args:
+        output: behind `-o`; its picture stands beside it.
+        inputs: files that are read, by the words that name them.
+        more: other files that are written, likewise.
+
+    Raises:
+        InputError: before anything is read or computed.
+    """
+    known, picture = FileRegistry(), str(Path(output).with_suffix(".png"))
+    for word, name in inputs.items():
+        known.reads(name, word)
+    for word, name in {"-o": output, **(more or {}), "the picture of -o": picture}.items():
+        known.writes(name, word)
+    return picture
 
 
 def simulate(said: argparse.Namespace) -> list[str]:
     """Draw a scan and write it, its truth if asked for, and a picture."""
+    picture = check_files(said.output, {}, {"--truth": said.truth} if said.truth else {})
     made = measure(said.size, said.side, said.step, said.photons, said.position_error, said.dead, said.seed)
     wavelength, distance = said.wavelength * METRES_PER_ANGSTROM, said.distance / 1000
     numbers = [torch.tensor(x, dtype=torch.float64) for x in (wavelength, distance, said.pixel / 1000)]
@@ -44,7 +66,6 @@ def simulate(said: argparse.Namespace) -> list[str]:
     write_scan(said.output, made.frames.counts, ScanInfo(made.said * pixel, made.mask, *(float(x) for x in numbers)))
     if said.truth:
         write_product(said.truth, Product(made.truth, pixel, wavelength, distance, "truth"))
-    picture = str(Path(said.output).with_suffix(".png"))
     seen = ("frame 0, log(1 + photons)", torch.log1p(made.frames.counts[0]).masked_fill(~made.mask, torch.nan))
     write_picture(picture, object_panels(made.truth.target, scanned(made.truth), seen))
     return [f"{made.frames.count} frames in {said.output}, picture in {picture}"]
@@ -52,8 +73,7 @@ def simulate(said: argparse.Namespace) -> list[str]:
 
 def reconstruct_scan(said: argparse.Namespace) -> list[str]:
     """Reconstruct a scan and write the product and a picture."""
-    if Path(said.output).resolve() == Path(said.scan).resolve():
-        raise InputError("-o", f"{said.output} is the scan", "choose another file name")
+    picture = check_files(said.output, {"SCAN": said.scan})
     options = Options(
         modes=said.modes,
         pie=PieOptions(
@@ -80,7 +100,6 @@ def reconstruct_scan(said: argparse.Namespace) -> list[str]:
         check_scan(FarField(frames.size, *lengths), found.state.probe, found.state.positions, (rows, columns))
         rest, fit = residual(frames, found.state, info.mask)
     write_product(said.output, Product(found.state, pixel, info.wavelength, info.distance, Path(said.scan).stem))
-    picture = str(Path(said.output).with_suffix(".png"))
     panels = object_panels(found.state.target, found.scanned, ("residual, photons^0.5", rest))
     write_picture(picture, panels)
     return [f"R factor of amplitudes {fit:.4f}", f"{said.output} written, picture in {picture}"]
@@ -102,6 +121,7 @@ def residual(frames: Frames, state: State, mask: Tensor) -> tuple[Tensor, float]
 
 def compare_products(said: argparse.Namespace) -> list[str]:
     """Compare two products and write numbers and a picture."""
+    picture = check_files(said.output, {"FOUND": said.found, "TRUTH": said.truth})
     first, second = read_product(said.found), read_product(said.truth)
     if abs(first.object_pixel / second.object_pixel - 1) > 1e-3:
         told = f"pixels of {first.object_pixel:.4g} m and {second.object_pixel:.4g} m"
@@ -122,7 +142,6 @@ def compare_products(said: argparse.Namespace) -> list[str]:
         handle.write((json.dumps(numbers, indent=1) + "\n").encode())
     apart = (found.aligned.found - found.aligned.truth).abs().masked_fill(~found.region, torch.nan)
     apart = apart[known_part(found.region)]
-    picture = str(Path(said.output).with_suffix(".png"))
     write_picture(picture, object_panels(found.aligned.found, found.region, ("|found - truth|", apart)))
     places = "not comparable" if found.positions is None else f"{found.positions:.3f} pixel rms"
     return [

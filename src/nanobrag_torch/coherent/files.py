@@ -22,6 +22,7 @@ from nanobrag_torch.coherent.pie import State
 from nanobrag_torch.coherent.ptychography import check_positions
 from nanobrag_torch.errors import FileFormatError, ImageError, InputError
 from nanobrag_torch.io.files import whole_file
+from nanobrag_torch.io.hdf5_files import open_hdf5, read_whole
 from nanobrag_torch.units import ANGSTROM_PER_METRE, ENERGY_WAVELENGTH_EV_A, JOULES_PER_ELECTRONVOLT
 
 DATA = "entry_1/instrument_1/detector_1/data"
@@ -212,14 +213,8 @@ def read_product(path: str) -> Product:
         FileFormatError: not HDF5, something is missing, does not fit or is not finite, or a position lies outside the
             object.
     """
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileFormatError(path, "", f"is not an HDF5 file that can be read ({error})") from error
     kind = "a product of ptychodus"
-    with file:
+    with open_hdf5(path) as file:
         probe, target, *places = (
             _numbers(path, file, (name,), kind)
             for name in ("probe", "object", "probe_position_y_m", "probe_position_x_m")
@@ -277,7 +272,7 @@ def _numbers(path: str, file: Any, names: tuple[str, ...], kind: str) -> NDArray
             found = file[name]
             if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "biufc":
                 raise FileFormatError(path, name, "it is not a data set of numbers")
-            return np.asarray(found[()])
+            return read_whole(path, found)
     raise FileFormatError(path, names[0], f"there is no such data set, as {kind} has")
 
 

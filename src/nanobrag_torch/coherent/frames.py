@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import FileFormatError, InputError
+from nanobrag_torch.io.hdf5_files import check_size, open_hdf5, read_entry
 
 
 class Frames(Protocol):
@@ -44,11 +45,7 @@ class FileFrames:
         import h5py
 
         self.path, self.dataset = path, dataset
-        try:
-            # The cache of chunks is small, so that reading in any order takes no memory.
-            self.file = h5py.File(path, "r", rdcc_nbytes=1 << 20)
-        except OSError as error:
-            raise FileFormatError(path, "", f"is not an HDF5 file that can be read ({error})") from error
+        self.file = open_hdf5(path, cache_bytes=1 << 20)
         if dataset not in self.file:
             self.file.close()
             raise FileFormatError(path, dataset, "there is no such data set")
@@ -61,12 +58,17 @@ class FileFrames:
             self.file.close()
             raise FileFormatError(path, dataset, f"its shape is {list(shape)}, not [frames, size, size]")
         self.count, self.size = int(shape[0]), int(shape[1])
+        try:
+            check_size(path, self.data, 1)
+        except FileFormatError:
+            self.file.close()
+            raise
 
     def read(self, numbers: Sequence[int]) -> Tensor:
         """Frames [B, size, size] in double."""
         found = np.empty((len(numbers), self.size, self.size))
         for row, number in enumerate(numbers):
-            found[row] = self.data[number]
+            found[row] = read_entry(self.path, self.data, number)
         return torch.from_numpy(found)
 
     def close(self) -> None:

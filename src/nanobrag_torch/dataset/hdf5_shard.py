@@ -18,6 +18,7 @@ from nanobrag_torch.dataset.images import Sample
 from nanobrag_torch.dataset.packed import Columns, packed, unpacked
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.files import PathLike
+from nanobrag_torch.io.hdf5_files import open_hdf5, read_entry, read_whole
 from nanobrag_torch.io.nexus import NexusImages, write_nexus
 from nanobrag_torch.io.scene import Scene
 
@@ -74,11 +75,10 @@ class Hdf5Shard:
     """An HDF5 shard, read image by image."""
 
     def __init__(self, path: PathLike) -> None:
-        import h5py
         import hdf5plugin  # noqa: F401 - registers the filter
 
+        self._path, self._file = path, open_hdf5(path)
         try:
-            self._file = h5py.File(path, "r")
             labels = self._file[LABELS]
             self._columns: Columns = {}
             labels.visititems(self._note)
@@ -88,15 +88,17 @@ class Hdf5Shard:
 
     def _note(self, name: str, item: Any) -> None:
         if hasattr(item, "shape") and not name.startswith("images/"):
-            self._columns[name] = item[()]
+            self._columns[name] = read_whole(self._path, item)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, place: int) -> Sample:
         data = self._file[DATA]
-        image = data[place].astype(np.uint16)
+        image = read_entry(self._path, data, place).astype(np.uint16)
         if data.attrs["panels"] > 1:
             image = image.reshape(data.attrs["panels"], -1, image.shape[-1])
         extra = self._file.get(f"{LABELS}/images", {})
-        return unpacked(self._columns, place, image, {name: extra[name][place] for name in extra})
+        return unpacked(
+            self._columns, place, image, {name: read_entry(self._path, extra[name], place) for name in extra}
+        )

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from nanobrag_torch.dataset.images import Sample
-from nanobrag_torch.dataset.making import read_manifest
+from nanobrag_torch.dataset.making import MANIFEST, read_manifest
 from nanobrag_torch.dataset.shards import open_shard
 from nanobrag_torch.errors import FileFormatError
-from nanobrag_torch.io.files import check_writable, whole_file
+from nanobrag_torch.io.files import whole_file
+from nanobrag_torch.io.registry import FileRegistry
 
 MOST_SAMPLES = 2000
 """Images whose parameters make the distributions, spread evenly over the set."""
@@ -45,8 +46,11 @@ def write_look(folder: Path, page: Path, images: int) -> None:
         InputError: the page cannot be written.
     """
     manifest = read_manifest(folder)
+    known = FileRegistry()
+    for path in (folder / MANIFEST, *(part for record in _records(folder) for part in (record, folder / record.stem))):
+        known.reads(path, "the data set")
     for path in (page, page.with_suffix(".json")):
-        check_writable(path, "-o")
+        known.writes(path, "-o")
     samples = list(_some(folder, manifest))
     if not samples:
         raise FileFormatError(folder, "", "no shard of it is finished yet")
@@ -70,9 +74,14 @@ def write_look(folder: Path, page: Path, images: int) -> None:
         handle.write(json.dumps({"images": len(samples), "parameters": numbers}, indent=1).encode())
 
 
+def _records(folder: Path) -> list[Path]:
+    """The records of finished shards."""
+    return sorted(path for path in folder.glob("*.json") if (folder / path.stem).exists())
+
+
 def _some(folder: Path, manifest: dict[str, Any]) -> Iterator[Sample]:
     """Samples spread over the finished shards."""
-    records = sorted(path for path in folder.glob("*.json") if (folder / path.stem).exists())
+    records = _records(folder)
     chosen = records[:: max(len(records) // SHARDS_READ, 1)][:SHARDS_READ]
     for path in chosen:
         shard = open_shard(folder / path.stem)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from nanobrag_torch.errors import FileFormatError
 from nanobrag_torch.io.cbf import read_cbf
+from nanobrag_torch.io.hdf5_files import read_entry, read_whole
 from nanobrag_torch.io.hdf5_links import check_links
-from nanobrag_torch.io.reading import PathLike, unopened
+from nanobrag_torch.io.reading import PathLike, read_start
 
 if TYPE_CHECKING:
     import h5py
@@ -80,7 +81,7 @@ class FrameFile:
                 if index < count:
                     data = _dataset(self.path, file, name)
                     _check_sources(self.path, data)
-                    return np.asarray(data[index] if data.ndim > 2 else data[()])
+                    return read_entry(self.path, data, index) if data.ndim > 2 else read_whole(self.path, data)
                 index -= count
         raise AssertionError("parts hold every image")
 
@@ -116,7 +117,7 @@ def read_pixel_mask(path: PathLike) -> Pixels:
         check_links(path)
         for name in (f"{group}/{mask}" for group in _DETECTORS for mask in _PIXEL_MASKS):
             if name in file:
-                mask = np.asarray(_dataset(Path(path), file, name)[()])
+                mask = read_whole(path, _dataset(Path(path), file, name))
                 if mask.ndim not in (2, 3) or mask.dtype.kind not in "biu":
                     raise FileFormatError(path, name, f"an array {mask.shape} of {mask.dtype}, expected whole numbers")
                 return mask
@@ -135,12 +136,9 @@ def read_tiff(path: PathLike) -> Pixels:
 def _start(path: PathLike) -> bytes:
     """The first bytes of a file, unpacked; enough for a header."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(_HEADER)
+        start = read_start(path, _HEADER)
         if start.startswith(b"\x1f\x8b"):
             start = zlib.decompressobj(wbits=31).decompress(start, _HEADER)
-    except (OSError, ValueError) as error:
-        raise unopened(path, error) from error
     except zlib.error as error:
         raise FileFormatError(path, "", f"truncated or corrupt gzip file ({error})") from error
     return start
@@ -260,7 +258,7 @@ def _check_sources(path: Path, data: h5py.Dataset) -> None:
 def _bad_pixels(path: Path, detector: h5py.Group, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
     for name in _PIXEL_MASKS:
         if name in detector:
-            mask = np.asarray(detector[name][()])
+            mask = read_whole(path, _dataset(path, detector.file, detector[name].name))
             if mask.ndim == len(shape) + 1:
                 mask = mask[0]
             if mask.shape != shape:

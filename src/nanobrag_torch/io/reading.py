@@ -63,6 +63,33 @@ def read_bytes(path: PathLike, most: int = LARGEST_DATA) -> bytes:
     return content
 
 
+def check_regular(path: PathLike) -> None:
+    """Refuse what is no regular file, before a library opens it that would wait for a pipe.
+
+    Raises:
+        FileFormatError: it is missing, a folder, a pipe or a device.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise unopened(path, error) from error
+    _check_kind(path, status, LARGEST_DATA * 2**10)
+
+
+def read_start(path: PathLike, count: int) -> bytes:
+    """The first bytes of a regular file, at most `count` of them.
+
+    Raises:
+        FileFormatError: it is missing, a folder, a pipe or a device, or not permitted.
+    """
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except (OSError, ValueError) as error:
+        raise unopened(path, error) from error
+
+
 def _check_kind(path: PathLike, status: os.stat_result, most: int) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise FileFormatError(path, "", "unable to open: Is a directory")

@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nanobrag_torch.errors import NanobragError, ParityError
+from nanobrag_torch.errors import FileFormatError, NanobragError, ParityError
 from nanobrag_torch.guard import FAULT, complain, guarded, piece_of_work, work_for_another
+from nanobrag_torch.io.reading import LARGEST_LIST, read_text
 from nanobrag_torch.parity.agreement import DOUBLE, DOUBLE_TOPHAT, Bounds
 from nanobrag_torch.parity.case import Line, Result, terms_of, try_line
 from nanobrag_torch.parity.folders import TABLES, check_folder, inputs_of
@@ -63,10 +64,10 @@ def _run(argv: list[str]) -> int:
             check_folder(options.outdir, TABLES, [*tables, *read, (c.path, "--c-bin")], "--outdir")
     except ParityError as error:
         return _complain(str(error), NO_PROGRAM)
+    except (FileFormatError, OSError) as error:
+        return _complain(str(error), FILES)
     except (NanobragError, ValueError) as error:
         return _complain(str(error), USAGE)
-    except OSError as error:
-        return _complain(str(error), FILES)
     begun = time.perf_counter()
     try:
         if options.outdir is not None:
@@ -134,12 +135,12 @@ def read_table(path: Path) -> list[Line]:
 
     Raises:
         ValueError: the table is not what it should be; the message names the entry.
-        OSError: it cannot be read.
+        FileFormatError: it cannot be read.
     """
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(read_text(path, LARGEST_LIST, "utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("lines"), list):

@@ -20,7 +20,7 @@ from nanobrag_torch.errors import FileFormatError, InputError, NanobragWarning
 from nanobrag_torch.io.expt_list import read_expt_list
 from nanobrag_torch.io.expt_models import DetectorModel
 from nanobrag_torch.io.frame_files import open_frames, read_pixel_mask, read_tiff
-from nanobrag_torch.io.reading import PathLike, read_bytes, understood, unopened
+from nanobrag_torch.io.reading import PathLike, read_bytes, read_start, understood
 from nanobrag_torch.refine.frames import Bits, split, without_rectangles
 
 CONVERT = (
@@ -56,7 +56,7 @@ def read_mask(path: PathLike, detector: DetectorModel, *, ones_bad: bool = False
     name = os.fspath(path)
     suffix = Path(path).suffix.lower()
     # Lists are read by their suffix, as SMV begins with the same brace; everything else by its first bytes.
-    start = b"" if suffix in _LISTS else _start(path)
+    start = b"" if suffix in _LISTS else read_start(path, 16)
     if suffix in _PICKLES or start.startswith(_PICKLE):
         text = f"a pickle, which is never opened because it may run anything; convert it: {CONVERT} {name} mask.npy"
         raise FileFormatError(path, "", text)
@@ -77,15 +77,6 @@ def read_mask(path: PathLike, detector: DetectorModel, *, ones_bad: bool = False
         text = f"{name}: this mask leaves out {100.0 * share:.1f} % of the detector; {advice}"
         warnings.warn(NanobragWarning(text), stacklevel=2)
     return found
-
-
-def _start(path: PathLike) -> bytes:
-    """The first bytes of a file, of which nothing else is looked at yet."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(16)
-    except (OSError, ValueError) as error:
-        raise unopened(path, error) from error
 
 
 def _image(path: PathLike, start: bytes) -> NDArray[Any]:
