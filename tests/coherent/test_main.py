@@ -90,6 +90,8 @@ def test_a_product_comes_back(tmp_path: Path):
         (["simulate", "-o", "a.cxi", "--step", "12", "--side", "3"], "positions: neighbouring places overlap by"),
         (["simulate", "-o", "a.png"], "-o: a.png is the name of a picture"),
         (["simulate", "-o", "a.cxi", "--dead", "1"], "--dead: 1.0 leaves no pixel"),
+        (["simulate", "-o", "a.cxi", "--truth", "./a.cxi"], "--truth: ./a.cxi is the file of -o too"),
+        (["simulate", "-o", "a.cxi", "--truth", "none/t.h5", *SMALL], "--truth: none/t.h5 cannot be written"),
         (["reconstruct", "none.cxi", "-o", "f.h5"], "none.cxi: unable to open"),
         (["reconstruct", "t.h5", "-o", "f2.h5"], "there is no such data set"),
         (["reconstruct", "s.cxi", "-o", "s.cxi"], "-o: s.cxi is the file of SCAN too"),

@@ -16,26 +16,26 @@ from nanobrag_torch.coherent.compare import compare_states, resolution
 from nanobrag_torch.coherent.files import (
     Product,
     ScanInfo,
+    product_content,
     read_product,
     read_scan,
-    write_product,
-    write_scan,
+    scan_content,
 )
 from nanobrag_torch.coherent.frames import Frames, batches
 from nanobrag_torch.coherent.likelihood import LikelihoodOptions
-from nanobrag_torch.coherent.pictures import known_part, object_panels, write_picture
+from nanobrag_torch.coherent.pictures import Panels, known_part, object_panels, picture
 from nanobrag_torch.coherent.pie import PieOptions, State
 from nanobrag_torch.coherent.ptychography import FarField, check_scan, intensities
 from nanobrag_torch.coherent.reconstruct import Options, reconstruct, scanned
 from nanobrag_torch.coherent.specimens import measure
 from nanobrag_torch.errors import InputError
-from nanobrag_torch.io.files import whole_file
+from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.registry import FileRegistry
 from nanobrag_torch.units import METRES_PER_ANGSTROM
 
 
-def check_files(output: str, inputs: Mapping[str, str], more: Mapping[str, str] | None = None) -> str:
-    """Refuse outputs that are inputs or one file, or that cannot be written; the name of the picture.
+def check_files(output: str, inputs: Mapping[str, str], more: Mapping[str, str] | None = None) -> None:
+    """Refuse outputs that are inputs or one file, or that cannot be written.
 
     Args:
         output: behind `-o`; its picture stands beside it.
@@ -45,17 +45,16 @@ def check_files(output: str, inputs: Mapping[str, str], more: Mapping[str, str] 
     Raises:
         InputError: before anything is read or computed.
     """
-    known, picture = FileRegistry(), str(Path(output).with_suffix(".png"))
+    known, beside = FileRegistry(), str(Path(output).with_suffix(".png"))
     for word, name in inputs.items():
         known.reads(name, word)
-    for word, name in {"-o": output, **(more or {}), "the picture of -o": picture}.items():
+    for word, name in {"-o": output, **(more or {}), "the picture of -o": beside}.items():
         known.writes(name, word)
-    return picture
 
 
 def simulate(said: argparse.Namespace) -> list[str]:
     """Draw a scan and write it, its truth if asked for, and a picture."""
-    picture = check_files(said.output, {}, {"--truth": said.truth} if said.truth else {})
+    check_files(said.output, {}, {"--truth": said.truth} if said.truth else {})
     made = measure(said.size, said.side, said.step, said.photons, said.position_error, said.dead, said.seed)
     wavelength, distance = said.wavelength * METRES_PER_ANGSTROM, said.distance / 1000
     numbers = [torch.tensor(x, dtype=torch.float64) for x in (wavelength, distance, said.pixel / 1000)]
@@ -63,17 +62,31 @@ def simulate(said: argparse.Namespace) -> list[str]:
     shape = made.truth.target.shape
     check_scan(field, made.truth.probe, made.truth.positions, (shape[0], shape[1]))
     pixel = float(field.object_pixel)
-    write_scan(said.output, made.frames.counts, ScanInfo(made.said * pixel, made.mask, *(float(x) for x in numbers)))
+    info = ScanInfo(made.said * pixel, made.mask, *(float(x) for x in numbers))
+    parts: list[tuple[str, str, bytes | memoryview]] = [
+        (said.output, "-o", scan_content(said.output, made.frames.counts, info))
+    ]
     if said.truth:
-        write_product(said.truth, Product(made.truth, pixel, wavelength, distance, "truth"))
+        content = product_content(said.truth, Product(made.truth, pixel, wavelength, distance, "truth"))
+        parts.append((said.truth, "--truth", content))
     seen = ("frame 0, log(1 + photons)", torch.log1p(made.frames.counts[0]).masked_fill(~made.mask, torch.nan))
-    write_picture(picture, object_panels(made.truth.target, scanned(made.truth), seen))
-    return [f"{made.frames.count} frames in {said.output}, picture in {picture}"]
+    shown = _write(parts, object_panels(made.truth.target, scanned(made.truth), seen))
+    return [f"{made.frames.count} frames in {said.output}, picture in {shown}"]
+
+
+def _write(parts: list[tuple[str, str, bytes | memoryview]], panels: Panels) -> str:
+    """Write files (path, flag, content) and a picture beside the first, all or none; returns the picture's name."""
+    beside = str(Path(parts[0][0]).with_suffix(".png"))
+    with WholeFiles() as files:
+        for path, flag, content in [*parts, (beside, "picture", picture(panels))]:
+            with files.file(path, flag) as handle:
+                handle.write(content)
+    return beside
 
 
 def reconstruct_scan(said: argparse.Namespace) -> list[str]:
     """Reconstruct a scan and write the product and a picture."""
-    picture = check_files(said.output, {"SCAN": said.scan})
+    check_files(said.output, {"SCAN": said.scan})
     options = Options(
         modes=said.modes,
         pie=PieOptions(
@@ -99,10 +112,10 @@ def reconstruct_scan(said: argparse.Namespace) -> list[str]:
         rows, columns = found.state.target.shape
         check_scan(FarField(frames.size, *lengths), found.state.probe, found.state.positions, (rows, columns))
         rest, fit = residual(frames, found.state, info.mask)
-    write_product(said.output, Product(found.state, pixel, info.wavelength, info.distance, Path(said.scan).stem))
+    product = Product(found.state, pixel, info.wavelength, info.distance, Path(said.scan).stem)
     panels = object_panels(found.state.target, found.scanned, ("residual, photons^0.5", rest))
-    write_picture(picture, panels)
-    return [f"R factor of amplitudes {fit:.4f}", f"{said.output} written, picture in {picture}"]
+    shown = _write([(said.output, "-o", product_content(said.output, product))], panels)
+    return [f"R factor of amplitudes {fit:.4f}", f"{said.output} written, picture in {shown}"]
 
 
 @torch.no_grad()
@@ -121,7 +134,7 @@ def residual(frames: Frames, state: State, mask: Tensor) -> tuple[Tensor, float]
 
 def compare_products(said: argparse.Namespace) -> list[str]:
     """Compare two products and write numbers and a picture."""
-    picture = check_files(said.output, {"FOUND": said.found, "TRUTH": said.truth})
+    check_files(said.output, {"FOUND": said.found, "TRUTH": said.truth})
     first, second = read_product(said.found), read_product(said.truth)
     if abs(first.object_pixel / second.object_pixel - 1) > 1e-3:
         told = f"pixels of {first.object_pixel:.4g} m and {second.object_pixel:.4g} m"
@@ -138,16 +151,16 @@ def compare_products(said: argparse.Namespace) -> list[str]:
         "ring_frequency": found.rings.frequency.tolist(),
         "ring_correlation": found.rings.correlation.tolist(),
     }
-    with whole_file(said.output, "-o") as handle:
-        handle.write((json.dumps(numbers, indent=1) + "\n").encode())
     apart = (found.aligned.found - found.aligned.truth).abs().masked_fill(~found.region, torch.nan)
     apart = apart[known_part(found.region)]
-    write_picture(picture, object_panels(found.aligned.found, found.region, ("|found - truth|", apart)))
+    content = (json.dumps(numbers, indent=1) + "\n").encode()
+    panels = object_panels(found.aligned.found, found.region, ("|found - truth|", apart))
+    shown = _write([(said.output, "-o", content)], panels)
     places = "not comparable" if found.positions is None else f"{found.positions:.3f} pixel rms"
     return [
         f"aligned error {100 * found.aligned.error:.2f} %, phase {found.phase:.4f} rad rms",
         f"positions {places}; half-bit resolution {nanometres:.3g} nm",
-        f"{said.output} written, picture in {picture}",
+        f"{said.output} written, picture in {shown}",
     ]
 
 

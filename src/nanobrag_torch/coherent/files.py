@@ -51,6 +51,13 @@ def write_scan(path: str, frames: Tensor, info: ScanInfo) -> None:
         ImageError: all frames are zero. InputError: a measured pixel, a position or a length is not finite, shapes do
             not fit, or the file cannot be written.
     """
+    content = scan_content(path, frames, info)
+    with whole_file(path, "-o") as handle:
+        handle.write(content)
+
+
+def scan_content(path: str, frames: Tensor, info: ScanInfo) -> memoryview:
+    """What `write_scan` writes; `path` is for messages."""
     import h5py
 
     _check_scan_data(frames, info)
@@ -58,10 +65,10 @@ def write_scan(path: str, frames: Tensor, info: ScanInfo) -> None:
         raise ImageError(f"{path}: all frames are zero: nothing is written")
     whole = bool((frames == frames.round()).all()) and 0 <= float(frames.min()) <= float(frames.max()) < 2**32
     counts = frames.numpy().astype(np.uint32 if whole else np.float32)
-    with whole_file(path, "-o") as handle, io.BytesIO() as buffer:
-        with h5py.File(buffer, "w") as file:
-            _fill_scan(file, counts, info)
-        handle.write(buffer.getbuffer())
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _fill_scan(file, counts, info)
+    return buffer.getbuffer()
 
 
 def _check_scan_data(frames: Tensor, info: ScanInfo) -> None:
@@ -172,16 +179,23 @@ def write_product(path: str, product: Product) -> None:
     Raises:
         ImageError: object or probe are zero or not finite. InputError: the file cannot be written.
     """
+    content = product_content(path, product)
+    with whole_file(path, "-o") as handle:
+        handle.write(content)
+
+
+def product_content(path: str, product: Product) -> memoryview:
+    """What `write_product` writes; `path` is for messages."""
     import h5py
 
     state = product.state
     for name, field in (("object", state.target), ("probe", state.probe)):
         if not bool(torch.isfinite(torch.view_as_real(field)).all()) or not bool((field != 0).any()):
             raise ImageError(f"{path}: the {name} is zero or not finite: nothing is written")
-    with whole_file(path, "-o") as handle, io.BytesIO() as buffer:
-        with h5py.File(buffer, "w") as file:
-            _fill_product(file, product)
-        handle.write(buffer.getbuffer())
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _fill_product(file, product)
+    return buffer.getbuffer()
 
 
 def _fill_product(file: Any, product: Product) -> None:

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nanobrag_torch.io.files import whole_file
-
 GAP, TITLE, LEAST = 8, 16, 220
 UNKNOWN = (198, 214, 235)
 MARGIN = 4
 """Pixels shown around the part of an object that is known."""
+Panels = Sequence[tuple[str, NDArray[np.float64], float, float]]
+"""Title, values [H, W], value of black and value of white of each."""
 
 
-def write_picture(path: str, panels: Sequence[tuple[str, NDArray[np.float64], float, float]]) -> None:
-    """Write panels (title, values [H, W], value of black, value of white) beside each other as PNG; NaN is unknown."""
+def picture(panels: Panels) -> bytes:
+    """Panels (title, values [H, W], value of black, value of white) beside each other as PNG; NaN is unknown."""
     from PIL import Image, ImageDraw
 
     tiles = []
@@ -39,8 +39,7 @@ def write_picture(path: str, panels: Sequence[tuple[str, NDArray[np.float64], fl
         left += tile.shape[1] + GAP
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
-    with whole_file(path, "picture") as handle:
-        handle.write(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def known_part(known: Tensor) -> tuple[slice, slice]:
@@ -50,9 +49,7 @@ def known_part(known: Tensor) -> tuple[slice, slice]:
     return cuts[0], cuts[1]
 
 
-def object_panels(
-    target: Tensor, known: Tensor, residual: tuple[str, Tensor]
-) -> list[tuple[str, NDArray[np.float64], float, float]]:
+def object_panels(target: Tensor, known: Tensor, residual: tuple[str, Tensor]) -> Panels:
     """Panels of the known part of a complex object [H, W], and of a residual [h, w] that is NaN where there is none."""
     cut = known_part(known)
     amplitude, phase, inside = target[cut].abs().numpy(), target[cut].angle().numpy(), known[cut].numpy()
