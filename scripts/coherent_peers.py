@@ -4,9 +4,9 @@
     python scripts/coherent_peers.py reconstruct [--photons 6 5 4] [--ways NAME ...] [--to reports/coherent-ptychi.json]
 
 Both programs read the same file, start from the same probe and an empty object, and are measured by the same alignment.
-Its engines are set up in several ways (`WAYS`); the best of each number of photons is kept, chosen by its error against
-the truth, which favours it. torchvision, of which ptychi uses one blur that plays no part here, is left out where it is
-not installed.
+Its engines are set up in several ways (`WAYS`; few epochs where noise is strong, as it ends up in the object); the best
+of each number of photons is kept, chosen by its error against the truth, which favours it. torchvision, of which ptychi
+uses one blur that plays no part here, is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ WAYS = {
     "LSQML, positions by decaying Adam": Way(position_step=0.1, position_decay=0.97),
     "LSQML, momentum, positions by decaying Adam": Way(position_step=0.1, position_decay=0.97, momentum=0.5),
     "LSQML, larger batches, positions by decaying Adam": Way(position_step=0.1, position_decay=0.97, batch=32),
+    "LSQML, 60 epochs, positions by Adam": Way(epochs=60, positions_from=5),
+    "LSQML, 60 epochs, positions by gradient": Way(
+        epochs=60, positions="sgd", position_step=1.0, position_limit=0.5, positions_from=5
+    ),
     "rPIE, positions by decaying Adam": Way(engine="rpie", position_step=0.1, position_decay=0.97),
     "rPIE, step 0.3, positions by decaying Adam": Way(engine="rpie", step=0.3, position_step=0.1, position_decay=0.97),
 }
