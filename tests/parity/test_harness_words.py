@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanobrag_torch.parity.compare import region_of
+from nanobrag_torch import __version__
+from nanobrag_torch.parity import compare, matrix, trace
 from nanobrag_torch.parity.metrics import measure
 from nanobrag_torch.parity.programs import REFERENCE, checkout_commit, our_command
 from nanobrag_torch.parity.sides import thread_count
 from nanobrag_torch.parity.verdict import DISAGREE, judge, limits
+from nanobrag_torch.parity.words import region_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,3 +75,13 @@ def test_the_name_that_scripts_call():
     if not (ROOT / REFERENCE).exists():
         pytest.skip("the C reference is not built")
     assert (ROOT / "golden_suite_generator/nanoBragg").resolve() == (ROOT / REFERENCE).resolve()
+
+
+@pytest.mark.parametrize("program", [compare, matrix, trace])
+def test_every_program_tells_its_version(program, capsys):
+    try:
+        status = program.main(["--version"])
+    except SystemExit as end:
+        status = end.code
+    assert not status
+    assert capsys.readouterr().out == f"nanobrag_torch {__version__}\n"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nanobrag_torch import __version__
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.folders import COMPARED, check_folder, inputs_of
@@ -24,6 +25,7 @@ from nanobrag_torch.parity.programs import ENVIRONMENT, CProgram, checkout_commi
 from nanobrag_torch.parity.sides import Plan, RunnerFailed, Sides, run_both
 from nanobrag_torch.parity.verbatim import Effect, effect_of_defects, effect_rows
 from nanobrag_torch.parity.verdict import SHAPES, Verdict, broken_promises, judge
+from nanobrag_torch.parity.words import region_of
 
 USAGE, RUNNER, FILES = 1, 2, 5
 """Exit statuses beside those of a verdict."""
@@ -77,6 +79,7 @@ def _parser() -> _Parser:
     add("--repeat", type=int, default=1, metavar="N", help="pairs of runs for the times [1]")
     add("--threads", type=int, metavar="N", help="threads on both sides [all]")
     add("--time-limit", type=float, metavar="S", help="seconds for one run [none]")
+    add("--version", action="version", version=f"nanobrag_torch {__version__}")
     add("args", nargs="*", metavar="-- ARGS", help="the command line for both sides")
     return parser
 
@@ -198,29 +201,6 @@ def _compare(options: argparse.Namespace) -> int:
 def _effect(options: argparse.Namespace, c: CProgram, ours: Any, theirs: Any) -> Effect | None:
     plan = replace(_plan(options, c), verbatim=False)
     return effect_of_defects(plan, options.outdir, _finite(theirs), _finite(ours), options.roi)
-
-
-def region_of(words: Sequence[str]) -> tuple[int, int, int, int]:
-    """A region (xmin, xmax, ymin, ymax), both ends included, from `--roi`'s words.
-
-    Raises:
-        ValueError: they are neither four whole numbers nor two half-open ranges, or hold no pixel.
-    """
-    form = "takes XMIN XMAX YMIN YMAX (ends included) or X0:X1 Y0:Y1 (upper ends left out)"
-    try:
-        if len(words) == 2 and all(word.count(":") == 1 for word in words):
-            (x0, x1), (y0, y1) = (map(int, word.split(":")) for word in words)
-            found = (x0, x1 - 1, y0, y1 - 1)
-        elif len(words) == 4:
-            x0, x1, y0, y1 = map(int, words)
-            found = (x0, x1, y0, y1)
-        else:
-            raise ValueError(form)
-    except ValueError as error:
-        raise ValueError(f"{form}, not {' '.join(words)}") from error
-    if found[0] > found[1] or found[2] > found[3]:
-        raise ValueError(f"{' '.join(words)} holds no pixel: {form}")
-    return found
 
 
 def _measured(ours: Any, theirs: Any, region: Any) -> Metrics:

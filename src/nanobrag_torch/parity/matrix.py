@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nanobrag_torch import __version__
 from nanobrag_torch.errors import FileFormatError, NanobragError, ParityError
 from nanobrag_torch.guard import FAULT, complain, guarded, piece_of_work, work_for_another
 from nanobrag_torch.io.reading import LARGEST_LIST, read_text
@@ -91,6 +92,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace | None:
     )
     add = parser.add_argument
     add("table", nargs="*", type=Path, metavar="TABLE.yaml", help="tables of command lines")
+    add("--version", action="version", version=f"nanobrag_torch {__version__}")
     add("--fuzz", type=int, default=0, metavar="N", help="also N random command lines")
     add("--seed", type=int, default=1, metavar="S", help="seed of the random lines [1]")
     add("--start", type=int, default=0, metavar="I", help="number of the first random line [0]")

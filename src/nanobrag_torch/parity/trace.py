@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nanobrag_torch import __version__
 from nanobrag_torch.errors import InputError, NanobragError, ParityError
 from nanobrag_torch.guard import complain, guarded
 from nanobrag_torch.parity.folders import TRACES, check_folder, inputs_of
@@ -81,6 +82,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         metavar="S",
         help=f"seconds for the C side [{TIME_LIMIT_S:g}]",
     )
+    add("--version", action="version", version=f"nanobrag_torch {__version__}")
     options = parser.parse_args(words[:cutting])
     options.args = words[cutting + 1 :]
     if not options.args:

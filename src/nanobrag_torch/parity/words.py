@@ -79,3 +79,26 @@ def portable(args: Sequence[str], base: Path) -> list[str]:
 def without(args: Sequence[str], names: frozenset[str]) -> list[str]:
     """The line without the flags of these names."""
     return line([use for use in uses(args) if use.name not in names])
+
+
+def region_of(words: Sequence[str]) -> tuple[int, int, int, int]:
+    """A region (xmin, xmax, ymin, ymax), both ends included, from `--roi`'s words.
+
+    Raises:
+        ValueError: they are neither four whole numbers nor two half-open ranges, or hold no pixel.
+    """
+    form = "takes XMIN XMAX YMIN YMAX (ends included) or X0:X1 Y0:Y1 (upper ends left out)"
+    try:
+        if len(words) == 2 and all(word.count(":") == 1 for word in words):
+            (x0, x1), (y0, y1) = (map(int, word.split(":")) for word in words)
+            found = (x0, x1 - 1, y0, y1 - 1)
+        elif len(words) == 4:
+            x0, x1, y0, y1 = map(int, words)
+            found = (x0, x1, y0, y1)
+        else:
+            raise ValueError(form)
+    except ValueError as error:
+        raise ValueError(f"{form}, not {' '.join(words)}") from error
+    if found[0] > found[1] or found[2] > found[3]:
+        raise ValueError(f"{' '.join(words)} holds no pixel: {form}")
+    return found
