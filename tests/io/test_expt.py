@@ -58,19 +58,9 @@ def content() -> dict:
     }
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(what) -> Path:
-        path = tmp_path / "a.expt"
-        path.write_text(what if isinstance(what, str) else json.dumps(what))
-        return path
-
-    return write
-
-
-def test_frames_are_those_of_dxtbx(write):
+def test_frames_are_those_of_dxtbx(write_experiments):
     """The expected numbers were printed by dxtbx 3.12 for this file."""
-    scene = read_expt(write(content()))
+    scene = read_expt(write_experiments(content()))
     first, second = scene.panels
     np.testing.assert_allclose(first.origin, [5.657979856674332e-3, -4.939692620785909e-3, -0.109], rtol=1e-13)
     np.testing.assert_allclose(second.origin, [15.054906064533416e-3, -8.359894054042595e-3, -0.109], rtol=1e-13)
@@ -86,8 +76,8 @@ def test_frames_are_those_of_dxtbx(write):
     np.testing.assert_allclose(at_start, expected, rtol=1e-12)
 
 
-def test_sensor_scan_and_beam(write):
-    scene = read_expt(write(content()))
+def test_sensor_scan_and_beam(write_experiments):
+    scene = read_expt(write_experiments(content()))
     assert (scene.phi, scene.osc) == (3.0, 0.5)
     assert scene.panels[0].thickness == pytest.approx(3.2e-4)
     assert scene.panels[0].attenuation == pytest.approx(3000.0)
@@ -96,33 +86,33 @@ def test_sensor_scan_and_beam(write):
     assert abs(scene.beam.polarization_axis @ Y) < 1e-15
 
 
-def test_single_axis_goniometers_and_no_hierarchy(write):
+def test_single_axis_goniometers_and_no_hierarchy(write_experiments):
     what = content()
     turn = rotation(Y, 30.0)
     what["goniometer"] = [{"rotation_axis": [1, 0, 0], "setting_rotation": turn.ravel().tolist()}]
     what["detector"] = [{"panels": [panel()]}]
-    scene = read_expt(write(what))
+    scene = read_expt(write_experiments(what))
     np.testing.assert_allclose(scene.spindle, turn @ X, atol=1e-15)
     np.testing.assert_allclose(scene.cell[0], turn @ [40, 1, 2])
     np.testing.assert_allclose(scene.panels[0].origin, [0, 1e-3, 2e-3])
 
 
-def test_newer_scans(write):
+def test_newer_scans(write_experiments):
     what = content()
     what["scan"] = [{"image_range": [1, 3], "properties": {"oscillation": [7.0, 7.25, 7.5], "epochs": [0, 0, 0]}}]
-    scene = read_expt(write(what))
+    scene = read_expt(write_experiments(what))
     assert (scene.phi, scene.osc) == (7.0, 0.25)
 
 
-def test_the_micrometre_that_stands_for_no_sensor_absorbs_nothing(write):
-    (plain,) = read_expt(write(changed(detector=[{"panels": [panel(thickness=0.001)]}]))).panels
+def test_the_micrometre_that_stands_for_no_sensor_absorbs_nothing(write_experiments):
+    (plain,) = read_expt(write_experiments(changed(detector=[{"panels": [panel(thickness=0.001)]}]))).panels
     assert (plain.thickness, plain.attenuation) == (0.0, 0.0)
 
 
-def test_what_may_be_missing(write):
+def test_what_may_be_missing(write_experiments):
     what = content()
     what["experiment"] = [{"beam": 0, "detector": 0}]
-    scene = read_expt(write(what))
+    scene = read_expt(write_experiments(what))
     assert scene.cell is None
     fields = config_fields(scene)
     assert "crystal.orientation_matrix" not in fields
@@ -173,9 +163,9 @@ def changed(**parts) -> dict:
         (changed(goniometer=[{"axes": [[1, 0, 0]], "angles": [0], "scan_axis": 2}]), "scan_axis is 2"),
     ],
 )
-def test_refusals(write, what, words):
+def test_refusals(write_experiments, what, words):
     with pytest.raises(FileFormatError, match=f"a.expt: .*{words}"):
-        read_expt(write(what))
+        read_expt(write_experiments(what))
 
 
 def test_bytes_that_are_no_text(tmp_path):

@@ -133,18 +133,8 @@ def full() -> dict[str, Any]:
     )
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(what) -> Path:
-        path = tmp_path / "a.expt"
-        path.write_text(what if isinstance(what, str) else json.dumps(what))
-        return path
-
-    return write
-
-
-def test_everything_is_read(write):
-    one, two, still = read_expt_list(write(full()))
+def test_everything_is_read(write_experiments):
+    one, two, still = read_expt_list(write_experiments(full()))
     assert (one.identifier, two.identifier, still.identifier) == ("one", "two", "still")
     assert one.detector is two.detector
     assert one.beam is still.beam
@@ -164,8 +154,8 @@ def test_everything_is_read(write):
     assert (first.shape, first.parallax, one.crystal.mosaicity) == ((80, 100), True, 0.1)
 
 
-def test_a_cell_turns_with_the_goniometer_and_varies_with_the_scan(write):
-    one, two, still = read_expt_list(write(full()))
+def test_a_cell_turns_with_the_goniometer_and_varies_with_the_scan(write_experiments):
+    one, two, still = read_expt_list(write_experiments(full()))
     inside = rotation([1, 0, 0], 10.0)
     for place, degrees in ((3.0, 20.0), (4.5, 20.75)):
         turned = rotation([0.6, 0, 0.8], degrees) @ inside
@@ -177,9 +167,9 @@ def test_a_cell_turns_with_the_goniometer_and_varies_with_the_scan(write):
     np.testing.assert_array_equal(still.cell(0.0), one.crystal.cell)
 
 
-def test_parallax_is_the_mean_of_an_exponential_law(write):
+def test_parallax_is_the_mean_of_an_exponential_law(write_experiments):
     """The depth at which a photon is taken, by drawing a hundred thousand of them."""
-    plate = read_expt_list(write(full()))[0].detector.panels[0]
+    plate = read_expt_list(write_experiments(full()))[0].detector.panels[0]
     ray = np.array([[0.3, -0.2, -1.0]])
     ray /= np.linalg.norm(ray)
     path = plate.plane.thickness / abs(float(ray[0] @ plate.plane.normal))
@@ -189,14 +179,14 @@ def test_parallax_is_the_mean_of_an_exponential_law(write):
     assert plate.depth(ray)[0] == pytest.approx(depths.mean() * taken, rel=1e-4)
 
 
-def test_pixels_and_directions_are_each_others_reverse(write):
-    plate = read_expt_list(write(full()))[0].detector.panels[1]
+def test_pixels_and_directions_are_each_others_reverse(write_experiments):
+    plate = read_expt_list(write_experiments(full()))[0].detector.panels[1]
     wanted = np.array([[0.5, 0.5], [33.2, 71.9], [100.0, 80.0]])
     np.testing.assert_allclose(plate.pixels(plate.directions(wanted))[0], wanted, atol=1e-9)
 
 
-def test_rays_that_miss_the_plane_have_no_place(write):
-    plate = read_expt_list(write(full()))[0].detector.panels[0]
+def test_rays_that_miss_the_plane_have_no_place(write_experiments):
+    plate = read_expt_list(write_experiments(full()))[0].detector.panels[0]
     assert np.isnan(plate.pixels(np.array([[0.0, 0.0, 1.0]]))[0]).all()
 
 
@@ -213,8 +203,8 @@ def same(mine, theirs) -> None:
         assert (a.images and a.images.names) == (b.images and b.images.names)
 
 
-def test_written_and_read(write, tmp_path):
-    before = read_expt_list(write(full()))
+def test_written_and_read(write_experiments, tmp_path):
+    before = read_expt_list(write_experiments(full()))
     write_expt_list(tmp_path / "b.expt", before)
     same(before, read_expt_list(tmp_path / "b.expt"))
     content = json.loads((tmp_path / "b.expt").read_text())
@@ -226,8 +216,8 @@ def test_written_and_read(write, tmp_path):
     assert content["goniometer"] == full()["goniometer"]
 
 
-def test_refined_models_are_written_and_stale_precision_is_not(write, tmp_path):
-    one, two, still = read_expt_list(write(full()))
+def test_refined_models_are_written_and_stale_precision_is_not(write_experiments, tmp_path):
+    one, two, still = read_expt_list(write_experiments(full()))
     plate = replace(one.detector.panels[1].plane, origin=one.detector.panels[1].plane.origin + [1e-4, 2e-4, 3e-4])
     moved = replace(one.detector, panels=(one.detector.panels[0], replace(one.detector.panels[1], plane=plate)))
     cell = one.crystal.cell @ rotation([0, 1, 0], 0.2).T
@@ -253,14 +243,14 @@ def test_refined_models_are_written_and_stale_precision_is_not(write, tmp_path):
     same([turned], read_expt_list(tmp_path / "c.expt"))
 
 
-def test_models_made_here_are_complete(write, tmp_path):
+def test_models_made_here_are_complete(write_experiments, tmp_path):
     """Without what a file said, everything that a reader needs is still written."""
 
     def bare(model):
         return model and replace(model, raw={})
 
     made = []
-    for old in read_expt_list(write(full())):
+    for old in read_expt_list(write_experiments(full())):
         panels = tuple(bare(p) for p in old.detector.panels)
         detector = replace(old.detector, panels=panels, raw={})
         parts = {"goniometer": bare(old.goniometer), "scan": bare(old.scan), "crystal": bare(old.crystal)}
@@ -275,25 +265,25 @@ def test_nothing_to_write(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_which_experiment_a_reflection_belongs_to(write):
-    experiments = read_expt_list(write(full()))
+def test_which_experiment_a_reflection_belongs_to(write_experiments):
+    experiments = read_expt_list(write_experiments(full()))
     assert by_identifier(experiments, {0: "still", 3: "one"}, "x.refl") == {0: 2, 3: 0}
     with pytest.raises(InputError, match="x.refl: its reflections belong to experiment 'other'"):
         by_identifier(experiments, {0: "other"}, "x.refl")
 
 
-def test_what_is_not_used_is_said(write):
+def test_what_is_not_used_is_said(write_experiments):
     what = full()
     what["beam"][0]["s0_at_scan_points"] = [[0, 0, 1]] * 4
     with pytest.warns(NanobragWarning, match="beam 0: s0_at_scan_points is not used"):
-        read_expt_list(write(what))
+        read_expt_list(write_experiments(what))
 
 
-def test_uneven_scans_are_refused(write):
+def test_uneven_scans_are_refused(write_experiments):
     what = full()
     what["scan"][1]["properties"]["oscillation"] = [7.0, 7.25, 7.6]
     with pytest.raises(FileFormatError, match="scan 1: oscillation has images of different widths"):
-        read_expt_list(write(what))
+        read_expt_list(write_experiments(what))
 
 
 Path_ = tuple[str | int, ...]
@@ -393,9 +383,9 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize(("place", "value", "words"), DAMAGE)
-def test_damage_is_refused_with_its_place(write, place, value, words):
+def test_damage_is_refused_with_its_place(write_experiments, place, value, words):
     with pytest.raises(FileFormatError, match=f"a.expt: .*{words}") as caught:
-        read_expt_list(write(put(full(), place, value)))
+        read_expt_list(write_experiments(put(full(), place, value)))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -410,8 +400,8 @@ def test_damage_is_refused_with_its_place(write, place, value, words):
     ),
 )
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_is_refused_in_one_line_or_read(write, place, value):
-    path = write(put(full(), place, value))
+def test_any_damage_is_refused_in_one_line_or_read(write_experiments, place, value):
+    path = write_experiments(put(full(), place, value))
     for read in (read_expt_list, read_expt):
         message = refusal(read, path)
         assert message is None or ("\n" not in message and str(path) in message)
@@ -446,8 +436,8 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(shutil.which("dials.import") is None, reason="DIALS is not installed")
-def test_dials_reads_what_is_written(write, tmp_path):
-    one, two, still = read_expt_list(write(full()))
+def test_dials_reads_what_is_written(write_experiments, tmp_path):
+    one, two, still = read_expt_list(write_experiments(full()))
     crystal = replace(one.crystal, cell=one.crystal.cell @ rotation([0, 1, 0], 0.2).T)
     after = (replace(one, crystal=crystal), two, still)
     write_expt_list(tmp_path / "b.expt", after)
