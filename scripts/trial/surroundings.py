@@ -63,30 +63,38 @@ def begun_to_compute(process: subprocess.Popen[bytes]) -> bool:
 
 
 def compare_ends() -> Told:
-    """nb-compare, ended while both sides run, leaves no child."""
+    """nb-compare, ended while a side of it runs, leaves no child."""
     problems = []
     with tempfile.TemporaryDirectory() as place:
         slow, started = Path(place, "slow"), Path(place, "started")
-        slow.write_text(f"#!/bin/sh\necho $$ > {started}\nsleep 987\n")
+        slow.write_text(f"#!/bin/sh\nsleep 987 & echo $! > {started}; wait\n")
         slow.chmod(0o755)
         words = [sys.executable, "-P", "-c", "from nanobrag_torch.parity.compare import main; raise SystemExit(main())"]
-        own = ["--c-bin", "/bin/true", "--py-bin", str(slow), "--", *SCENE]
+        own = ["--c-bin", str(slow), "--py-bin", str(slow), "--", *SCENE]
         process = subprocess.Popen([*words, *own], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(1200):
             if started.exists() and started.read_text().strip():
                 break
             time.sleep(0.1)
         process.terminate()
-        err = process.communicate()[1].decode(errors="replace")
+        err = process.communicate(timeout=60)[1].decode(errors="replace")
         time.sleep(0.5)
         child = started.read_text().strip() if started.exists() else ""
         if not child:
             problems.append(f"nb-compare has not started its children: {err[-200:]!r}")
-        elif Path("/proc", child).exists():
+        elif runs(int(child)):
             problems.append("nb-compare left a child")
         if "Traceback" in err or process.returncode != 128 + signal.SIGTERM:
             problems.append(f"nb-compare: status {process.returncode}: {err[-200:]!r}")
     return report(problems)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there that has not ended yet; one that nobody has asked for its status has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 OUTPUTS = {

@@ -39,6 +39,13 @@ class TestLiesAndLosses:
         assert (done.returncode, done.stderr) == (0, "")
         assert {"floatimage.bin", "intimage.img"} <= set(os.listdir(tmp_path)) or "a_2.cbf" in os.listdir(tmp_path)
 
+    def test_a_reader_that_leaves_loses_no_line_of_a_batch(self, tmp_path: Path) -> None:
+        lines = "".join(f"-floatfile {name}.bin -intfile {name}.img\n" for name in "abc")
+        (tmp_path / "jobs.txt").write_text(lines)
+        done = shell(f"{PROGRAM} -batch jobs.txt | head -1; exit ${{PIPESTATUS[0]}}", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sorted(os.listdir(tmp_path)) == ["a.bin", "a.img", "b.bin", "b.img", "c.bin", "c.img", "jobs.txt"]
+
     @pytest.mark.parametrize(
         "line",
         [
@@ -87,13 +94,16 @@ class TestLiesAndLosses:
             "-Xbeam 1e300",
             "-twotheta 180",
             "-sourcefile weightless.txt -source_weights",
-            "-img far.img",
         ],
     )
     def test_no_image_that_cannot_be(self, line: str, run: Any) -> None:
         Path("weightless.txt").write_text("-10 0 0 0 1e-10\n-10 0 1 0 1e-10\n")
+        run.refused(line)
+
+    def test_no_image_of_a_header_that_cannot_be(self, run: Any) -> None:
         Path("far.img").write_bytes(smv(DISTANCE="1e300"))
-        run.refused(line if "-img" not in line else f"{line} -distance 1e300", True)
+        scene = " ".join(SCENE).replace("-distance 100", "-img far.img")
+        assert "-img far.img: 1e+300 is too large to be meant" in run.refused(scene, scene=False)
 
     def test_words_that_begin_like_a_flag(self, run: Any) -> None:
         assert "-threads" in run.refused("-Ncpu 4")

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from contextlib import suppress
 from importlib import import_module
@@ -125,6 +126,52 @@ def test_no_garbage_is_looked_for_while_modules_load(before: bool) -> None:
         assert gc.isenabled() is before
     finally:
         (gc.enable if found else gc.disable)()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_waits_until_a_child_is_known(number: int, capsys: Any) -> None:
+    done = []
+
+    def program(words: list[str]) -> int:
+        with guard.begetting():
+            signal.raise_signal(number)
+            done.append("started")
+        done.append("not ended")
+        return 0
+
+    assert guard.guarded("x", program, []) == 128 + number
+    assert done == ["started"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_nb_compare_leaves_no_child(asked: bool, tmp_path: Path) -> None:
+    """Ended while it asks a program for its version, or while that runs: its children's children are gone too."""
+    slow, started = tmp_path / "slow", tmp_path / "started"
+    waits = "" if asked else '[ "$1" = --version ] && exit; '
+    slow.write_text(f"#!/bin/sh\n{waits}sleep 300 & echo $! > {started}; wait\n")
+    slow.chmod(0o755)
+    code = "from nanobrag_torch.parity.compare import main; raise SystemExit(main())"
+    words = ["--c-bin", str(slow), "--py-bin", str(slow), "--outdir", str(tmp_path / "out"), "--", *LINE.split()]
+    with subprocess.Popen([sys.executable, "-P", "-c", code, *words], stderr=subprocess.PIPE, text=True) as process:
+        while not (started.exists() and started.read_text().strip()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (143, "nb-compare: ended by SIGTERM\n")
+    for _ in range(100):
+        if not runs(int(started.read_text())):
+            break
+        time.sleep(0.05)
+    assert not runs(int(started.read_text()))
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has asked for its status has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("link", [None, os.link, os.symlink], ids=["itself", "hard link", "symbolic link"])

@@ -14,7 +14,7 @@ from nanobrag_torch.detector import exact, faithful
 from nanobrag_torch.detector.chain import DEFAULT_CALIBRATION_STATE, Chain, Floats, NoiseImage, Spread
 from nanobrag_torch.detector.words import FLAGS, Request, read
 from nanobrag_torch.errors import InputError, NanobragError
-from nanobrag_torch.guard import complain, guarded
+from nanobrag_torch.guard import complain, guarded, interruptible
 from nanobrag_torch.io.files import WholeFiles
 from nanobrag_torch.io.pgm import write_pgm
 from nanobrag_torch.io.reading import read_bytes
@@ -180,12 +180,12 @@ def _write(request: Request, chain: Chain, frame: Frame, photons: Floats) -> Non
     law = exact if request.physics == "exact" else faithful
     header, kind = _header(request, chain, frame), f"{chain.bits // 8}-byte integers"
     if not request.noise and chain.spread is not None:
-        spread = law.spread_image(photons, chain)
+        spread = interruptible(lambda: law.spread_image(photons, chain))
         print(f"  applying PSF to noiseless image width = {g(chain.width)} pixels")
         _tell_spread(spread, chain)
         photons = spread.image
     with WholeFiles() as files:
-        values = law.noiseless(photons, chain)
+        values = interruptible(lambda: law.noiseless(photons, chain))
         print(f"writing {request.int_file} as {values.size} {kind}")
         with files.file(request.int_file, "-intfile") as file:
             file.write(header + values.tobytes())
@@ -194,7 +194,7 @@ def _write(request: Request, chain: Chain, frame: Frame, photons: Floats) -> Non
             grey = np.minimum(values, 255).astype(np.uint8)
             write_pgm(request.pgm_file, grey, 1.0, opening=files.file, field="-pgmfile")
         if request.noise:
-            image = law.noise_image(photons, chain)
+            image = interruptible(lambda: law.noise_image(photons, chain))
             _tell_noise(request, image, chain, kind)
             with files.file(request.noise_file, "-noisefile") as file:
                 file.write(header + image.values.tobytes())

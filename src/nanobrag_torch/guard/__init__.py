@@ -27,7 +27,8 @@ from nanobrag_torch.guard.streams import guarded_streams
 LONGEST_LINE = messages.LONGEST_LINE
 complain, in_one_line, shortened = messages.complain, messages.in_one_line, messages.shortened
 Ended, interruptible, leave = signals.Ended, signals.interruptible, signals.leave
-child_group, piece_of_work, work_for_another = signals.child_group, signals.piece_of_work, signals.work_for_another
+begetting, child_group = signals.begetting, signals.child_group
+piece_of_work, work_for_another = signals.piece_of_work, signals.work_for_another
 
 FAULT = 70
 """Exit status after an error that is none of the input: out of memory, a failing system, a fault of the program."""

@@ -44,11 +44,17 @@ def heard_signals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    if _CHILDREN.begetting:
+        _CHILDREN.put_off = lambda: _end(number, None)
+        return
     _CHILDREN.end()
     raise Ended(number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _CHILDREN.begetting:
+        _CHILDREN.put_off = lambda: _interrupt(number, None)
+        return
     _CHILDREN.end()
     raise KeyboardInterrupt
 
@@ -59,12 +65,16 @@ class _Children:
     Attributes:
         ending: whether this process is about to end, so that threads start no more of them.
         at_work: whether a worker process is inside a piece of work.
+        begetting: whether the main thread is starting a process, which nobody would know if a signal came between.
+        put_off: what such a signal does afterwards.
     """
 
     def __init__(self) -> None:
         self.groups: set[int] = set()
         self.ending = False
         self.at_work = False
+        self.begetting = False
+        self.put_off: Callable[[], None] | None = None
 
     def end(self) -> None:
         """Kill them all; they hold nothing that is not in files."""
@@ -75,6 +85,22 @@ class _Children:
 
 
 _CHILDREN = _Children()
+
+
+@contextmanager
+def begetting() -> Iterator[None]:
+    """A block that starts a process; a signal that ends this program does so at the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _CHILDREN.begetting = True
+    try:
+        yield
+    finally:
+        _CHILDREN.begetting = False
+        put_off, _CHILDREN.put_off = _CHILDREN.put_off, None
+        if put_off is not None:
+            put_off()
 
 
 @contextmanager

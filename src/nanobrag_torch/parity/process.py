@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanobrag_torch.guard import child_group
+from nanobrag_torch.guard import begetting, child_group
 
 LAST_LINES = 12
 
@@ -91,27 +91,29 @@ def run(
     log = folder if log is None else log
     begun = time.perf_counter()
     with open(log / f"{name}.stdout", "wb") as out, open(log / f"{name}.stderr", "wb") as err:
-        process = subprocess.Popen(
-            list(command),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-        status: int | None
+        process: subprocess.Popen[bytes] | None = None
+        status: int | None = None
         try:
+            with begetting():
+                process = subprocess.Popen(
+                    list(command),
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,
+                )
             with child_group(process.pid):
                 status = process.wait(limit)
         except BaseException as reason:
             # The whole group: a runner may be a script with the simulator as its child.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            if process is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             if not isinstance(reason, subprocess.TimeoutExpired):
                 raise
-            status = None
     return Outcome(tuple(command), folder, status, time.perf_counter() - begun, log, name)
 
 

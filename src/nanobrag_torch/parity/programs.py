@@ -8,11 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nanobrag_torch.errors import InputError, ParityError
+from nanobrag_torch.parity.process import run
 
 VARIABLE = "NB_C_BIN"
 REFERENCE = Path("golden_suite_generator/build/nanobragg_reference")
@@ -77,19 +79,15 @@ def own_program(path: Path) -> CProgram | None:
 
 def _identified(path: Path) -> CProgram:
     try:
-        done = subprocess.run(
-            [str(path), "--version"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ASKING_S,
-            stdin=subprocess.DEVNULL,
-            cwd=os.path.dirname(path),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        with tempfile.TemporaryDirectory() as log:
+            done = run([str(path), "--version"], path.parent, limit=_ASKING_S, log=Path(log))
+            said = done.stdout.strip()
+    except OSError as error:
         raise ParityError(f"{path} cannot be run: {error}") from error
-    first = (done.stdout.strip().splitlines() or ["nanoBragg"])[0].strip()
-    is_reference = done.returncode == 0 and first.startswith("nanobragg_reference")
+    if done.status is None:
+        raise ParityError(f"{path} cannot be run: with --version it {done.ending()}")
+    first = (said.splitlines() or ["nanoBragg"])[0].strip()
+    is_reference = done.status == 0 and first.startswith("nanobragg_reference")
     return CProgram(path, is_reference, first)
 
 
