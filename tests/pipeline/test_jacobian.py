@@ -8,6 +8,8 @@ import torch
 from nanobrag_torch import Simulator, StructureFactors
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.models.quantities import QUANTITIES
+from nanobrag_torch.pipeline import jacobian
+from nanobrag_torch.pipeline.render import pixel_scene
 
 NAMES = [
     "misset", "cell_lengths", "cell_angles", "N", "mosaic_spread", "fluence", "water", "wavelength",
@@ -47,6 +49,42 @@ def test_columns_follow_central_differences(small_scene):
         up, down = (Simulator(put(experiment, take + s * shift)).run().values[0] for s in (1, -1))
         slope = (up - down) / (2 * step)
         assert (found[:, column] - slope).norm() <= 1e-5 * slope.norm()
+
+
+def test_a_quantity_that_only_scales_has_its_column(small_scene):
+    experiment = small_scene(crystal={"water_um": 0.0})
+    values, found = Simulator(experiment).jacobian(["fluence"])
+    assert (found[:, 0] * experiment.beam.fluence - values).norm() <= 1e-14 * values.norm()
+
+
+@pytest.mark.parametrize("name", ["panel_shifts", "panel_turns", "detector_shift", "detector_turn"])
+def test_quantities_of_several_panels(small_scene, name):
+    experiment = small_scene("exact")
+    near = experiment.detector.panel
+    origin = pixel_scene(experiment, 0).origin
+    panels = tuple(near.replace(origin=origin * factor) for factor in (1.0, 1.2, 1.5))
+    detector = experiment.detector.replace(panels=panels, groups=(0, 1, 0) if "panel" in name else None)
+    experiment = experiment.replace(detector=detector)
+    values, found = Simulator(experiment).jacobian([name, "misset"])
+    _, expected = Simulator(experiment, backend="reference").jacobian([name, "misset"])
+    assert values.shape == (960,)
+    assert ((found - expected).norm(dim=0) <= 1e-8 * expected.norm(dim=0)).all()
+    assert (expected.norm(dim=0) > 0.0).all()
+
+
+def test_a_panel_without_pixels_costs_nothing(small_scene, monkeypatch):
+    experiment = small_scene()
+    near = experiment.detector.panel
+    panels = tuple(near.replace(distance=near.distance * factor) for factor in (1.0, 1.2, 1.5))
+    experiment = experiment.replace(detector=experiment.detector.replace(panels=panels))
+    whole = Simulator(experiment).jacobian(["misset"])
+    drawn = []
+    real = jacobian.pixel_scene
+    monkeypatch.setattr(jacobian, "pixel_scene", lambda e, index, *more: drawn.append(index) or real(e, index, *more))
+    values, found = Simulator(experiment).jacobian(["misset"], torch.tensor([[1, 3, 4], [1, 0, 0]]))
+    assert set(drawn) == {1}
+    assert torch.equal(values, whole[0][[320 + 64, 320]])
+    assert torch.equal(found, whole[1][[320 + 64, 320]])
 
 
 def test_amplitudes_are_a_quantity_like_any_other(small_scene):

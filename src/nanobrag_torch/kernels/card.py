@@ -201,9 +201,9 @@ def pixel_sum_jvp(
     """Total and background [P], and their derivatives [P, K] in K directions, as `cpu.pixel_sum_jvp`."""
     geometry, sources, A, lattice, table = scene
     problem, question = _problem(config, lattice, A, table, False), _question("JVP", config, False)
-    count, results = span[1], len(tangents[0])
+    count, results = span[1], max(len(tangent) for tangent in tangents)
     directions = [_padded(tangent.flatten(1)) for tangent in tangents]
-    described = [x for value, row in directions for x in (_address(value), _address(row), results, len(value))]
+    described = [x for value, row in directions for x in (_address(value), _address(row), len(row), len(value))]
     told = torch.tensor([*described, results], dtype=torch.int64).to(A.device, non_blocking=True)
     slopes = _empty(A, NUMBERS * LATTICE_LENGTH)
     launcher.launch("nanobrag_card_number_slopes", question, 1, _addresses(*problem, slopes))

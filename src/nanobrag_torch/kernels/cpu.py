@@ -185,12 +185,13 @@ def pixel_sum_jvp(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Total and background [P], and their derivatives [P, K] in K directions of the scene; all in double.
 
-    `tangents`: directions [K, ...] of each of the scene's tensors. What is not wanted is empty.
+    `tangents`: directions [K, ...] of each of the scene's tensors, or [0, ...] of one that has none. What is not
+    wanted is empty.
     """
     geometry, sources, A, lattice, table = scene
     problem = (*_problem(config, lattice, A, table, False), geometry, sources.contiguous())
     pixels = None if pixels is None else pixels.contiguous()
-    count, results = span[1], len(tangents[0])
+    count, results = span[1], max(len(tangent) for tangent in tangents)
     directions = [_directions(tangent.flatten(1)) for tangent in tangents]
     total, by_total = torch.empty(count, dtype=torch.float64), torch.empty(count, results, dtype=torch.float64)
     background = torch.empty(count if wants_background else 0, dtype=torch.float64)

@@ -43,7 +43,7 @@ class PixelSumFunction(torch.autograd.Function):
         """The directional derivatives of total and background."""
         scene = ctx.saved_tensors
         along = [
-            torch.zeros_like(t)[None] if d is None else d[None]
+            t.new_zeros(0, *t.shape) if d is None else d[None]
             for t, d in zip(scene, tangents[: op.SCENE_TENSORS], strict=True)
         ]
         _, _, total, background = op.pixel_sum_jvp(*scene, *along, *ctx.where, ctx.wants_background)

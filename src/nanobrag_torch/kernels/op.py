@@ -126,7 +126,7 @@ def _pixel_sum_jvp(kernels: Any, *given: Any) -> tuple[Tensor, ...]:
 
 def _fake_pixel_sum_jvp(*given: Any) -> tuple[Tensor, ...]:
     geometry, (_, span, _, wants_background) = given[0], given[2 * SCENE_TENSORS :]
-    results, some = len(given[SCENE_TENSORS]), span[1] if wants_background else 0
+    results, some = max(len(t) for t in given[SCENE_TENSORS : 2 * SCENE_TENSORS]), span[1] if wants_background else 0
     shapes = ((span[1],), (some,), (span[1], results), (some, results))
     return tuple(geometry.new_empty(shape) for shape in shapes)
 
@@ -138,7 +138,7 @@ def _batch_of_directions(info: Any, in_dims: tuple[int | None, ...], *given: Any
     if any(dim is not None for dim in in_dims[:SCENE_TENSORS]):
         raise RuntimeError("one scene at a time has derivatives: map over directions, or use Simulator.run_many")
     spread = [t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0) for t, d in zip(tangents, dims)]  # noqa: B905
-    results = spread[0].shape[1]
+    results = max(t.shape[1] for t in spread)
     total, background, by_total, by_background = pixel_sum_jvp(*scene, *(t.flatten(0, 1) for t in spread), *where)
     by_total, by_background = (t.reshape(-1, info.batch_size, results) for t in (by_total, by_background))
     return (total, background, by_total, by_background), (None, None, 1, 1)
@@ -187,7 +187,9 @@ pixel_sum_jvp = _define(
     CPU=partial(_pixel_sum_jvp, cpu),
     CUDA=partial(_pixel_sum_jvp, cuda),
 )
-"""Total and background [P], and their derivatives [P, K] in K directions [K, ...] of the scene's tensors."""
+"""Total and background [P], and their derivatives [P, K] in K directions [K, ...] of the scene's tensors.
+
+A tensor that has none may have [0, ...]."""
 
 torch.library.register_vmap("nanobrag::pixel_sum_jvp", _batch_of_directions, lib=_LIBRARY)
 for _name in ("lattice_sum_vjp", "pixel_sum_vjp", "pixel_sum_jvp"):

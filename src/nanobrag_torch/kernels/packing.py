@@ -21,6 +21,9 @@ from nanobrag_torch.numerics import normalise
 THREADS = 11
 """Place of the number of threads in the configuration; it is filled in when a kernel is called."""
 
+PIXELS_F = 15
+"""Place of the length of a row of pixels in the configuration."""
+
 LATTICE_LENGTH, GEOMETRY_LENGTH, SOURCE_LENGTH = 13, 33, 11
 CURVATURES = {"flat": 0, "nanobragg": 1, "exact": 2}
 BACKGROUNDS = {"none": 0, "nanobragg": 1, "exact": 2}
@@ -46,25 +49,63 @@ class PackedScene(NamedTuple):
     config: list[int]
     has_background: bool
 
-    def to(self, device: torch.device) -> PackedScene:
-        """The packed scene on another device."""
-        geometry, sources, A, lattice, table = (tensor.to(device) for tensor in self.tensors)
-        return self._replace(tensors=(geometry, sources, A, lattice, table))
+    @property
+    def pixels_f(self) -> int:
+        """Length of a row of pixels."""
+        return self.config[PIXELS_F]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scene is."""
+        return self.tensors[0].device
+
+    def to(self, device: torch.device, table: Tensor | None = None) -> PackedScene:
+        """The packed scene on another device, in two transfers: the table's, and one for all else.
+
+        Args:
+            device: where.
+            table: the table, where it is there already.
+        """
+        if self.device == device:
+            return self
+        small = self.tensors[:4]
+        there = torch.cat([tensor.reshape(-1) for tensor in small]).to(device)
+        pieces = torch.split(there, [tensor.numel() for tensor in small])
+        geometry, sources, A, lattice = (p.reshape(t.shape) for p, t in zip(pieces, small, strict=True))
+        return self._replace(
+            tensors=(geometry, sources, A, lattice, self.tensors[4].to(device) if table is None else table)
+        )
 
 
-def pack_scene(scene: PixelScene, dtype: torch.dtype) -> PackedScene:
+def pack_scene(
+    scene: PixelScene,
+    dtype: torch.dtype,
+    *,
+    crystal: PackedScene | None = None,
+    panel: PackedScene | None = None,
+    table: Tensor | None = None,
+) -> PackedScene:
     """Put a scene together, for double precision or, from the fractions of h on, single.
+
+    Args:
+        scene: one panel, the sources, the crystal.
+        dtype: float64 or float32.
+        crystal: a packed scene of the same crystal and scan, in the same precision, whose tensors are taken.
+        panel: a packed scene of the same panel and beam, whose tensors are taken.
+        table: the packed table, where it is known.
 
     Raises:
         InputError: the table is larger than `LARGEST_TABLE`.
     """
     config = scene_config(scene, dtype)
-    lattice = lattice_parameters(scene.N, scene_problem(scene, dtype))
-    table = scene.structure_factors.flat()
-    if not scene.keeps_graph:  # gradients look up the amplitudes in double
-        table = table.to(dtype)
-    tensors = (scene_geometry(scene), scene_sources(scene), scene.A, lattice, table)
-    return PackedScene(tensors, config, scene.background != "none")
+    lattice = lattice_parameters(scene.N, scene_problem(scene, dtype)) if crystal is None else crystal.tensors[3]
+    table = table if crystal is None else crystal.tensors[4]
+    if table is None:
+        table = scene.structure_factors.flat()
+        if not scene.keeps_graph:  # gradients look up the amplitudes in double
+            table = table.to(dtype)
+    geometry, sources = (scene_geometry(scene), scene_sources(scene)) if panel is None else panel.tensors[:2]
+    return PackedScene((geometry, sources, scene.A, lattice, table), config, scene.background != "none")
 
 
 def lattice_config(problem: LatticeProblem, orientations: int) -> list[int]:

@@ -30,9 +30,18 @@ KERNELS: dict[str, Any] = {"cpu": cpu, "cuda": cuda}
 """The implementations, by the device type that they compute on."""
 
 
-def why_not(scene: PixelScene, *, dtype: torch.dtype = torch.float64, backend: str | None = None) -> str | None:
-    """Why the fused kernel cannot serve this scene, in one sentence, or `None`; then the plain path serves."""
-    device = scene.origin.device
+def why_not(
+    scene: PixelScene,
+    *,
+    dtype: torch.dtype = torch.float64,
+    backend: str | None = None,
+    device: torch.device | None = None,
+) -> str | None:
+    """Why the fused kernel cannot serve this scene on `device` (`None`: where it is), in one sentence, or `None`.
+
+    Where there is a reason the plain path serves.
+    """
+    device = scene.origin.device if device is None else device
     if backend not in (None, *KERNELS):
         return f"the fused sum exists for the backends cpu and cuda, and {backend} was asked for; the plain path serves"
     name = device.type if backend is None else backend
@@ -80,8 +89,25 @@ def pixel_sum(
     reason = why_not(scene, dtype=dtype, backend=backend)
     if reason is not None:
         raise BackendUnavailable(backend or "cpu", reason)
-    listed, span = _located(pixels, scene.origin.device)
     packed = pack_scene(scene, dtype) if packed is None else packed
+    return packed_sum(packed, pixels, want_solid_angle=want_solid_angle, out_dtype=out_dtype, scale=scale)
+
+
+def packed_sum(
+    packed: PackedScene,
+    pixels: Tensor | range,
+    *,
+    want_solid_angle: bool = False,
+    out_dtype: torch.dtype = torch.float64,
+    scale: float = 1.0,
+) -> Sums:
+    """The sums of `pixel_sum` for a scene that is packed, and known to be one that the kernel of its device serves.
+
+    Args:
+        packed: from `pack_scene`.
+        pixels, want_solid_angle, out_dtype, scale: as in `pixel_sum`.
+    """
+    listed, span = _located(pixels, packed.device)
     wanted = (out_dtype == torch.float32, packed.has_background, want_solid_angle)
     call = forward_mode.PixelSumFunction.apply if forward_mode.active() else op.pixel_sum
     total, background, angle = call(*packed.tensors, listed, span, packed.config, scale, *wanted)
@@ -122,7 +148,8 @@ def pixel_sum_jvp(
     Args:
         scene: one panel, the sources, the crystal.
         pixels: [P] int64 indices slow · pixels_f + fast, or a contiguous `range` of them.
-        tangents: directions [K, ...] of each tensor of `pack_scene(scene, float64).tensors`, in their order.
+        tangents: directions [K, ...] of each tensor of `pack_scene(scene, float64).tensors`, in their order;
+            [0, ...] where a tensor has none.
         dtype, backend, packed: as in `pixel_sum`.
 
     Raises:
@@ -133,11 +160,16 @@ def pixel_sum_jvp(
     if reason is not None:
         raise BackendUnavailable(backend or "cpu", reason)
     packed = pack_scene(scene, torch.float64) if packed is None else packed
-    count = len(tangents[0])
+    count = max(len(tangent) for tangent in tangents)
     for tensor, tangent in zip(packed.tensors, tangents, strict=True):
-        if tangent.shape != (count, *tensor.shape):
+        if tangent.shape not in ((count, *tensor.shape), (0, *tensor.shape)):
             raise InputError("tangents", f"{list(tangent.shape)}", f"give [K, {', '.join(map(str, tensor.shape))}]")
-    listed, span = _located(pixels, scene.origin.device)
+    return packed_sum_jvp(packed, pixels, tangents)
+
+
+def packed_sum_jvp(packed: PackedScene, pixels: Tensor | range, tangents: Sequence[Tensor]) -> Derivatives:
+    """The sums and derivatives of `pixel_sum_jvp` for a scene that is packed in double precision (see `packed_sum`)."""
+    listed, span = _located(pixels, packed.device)
     found = op.pixel_sum_jvp(*packed.tensors, *tangents, listed, span, packed.config, packed.has_background)
     total, background, by_total, by_background = found
     return Derivatives(

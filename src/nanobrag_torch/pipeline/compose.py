@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from nanobrag_torch.geometry.rotation import rotate_about, rotate_xyz
 from nanobrag_torch.geometry.vectors import cross, real
 from nanobrag_torch.kernels import forward_mode
+from nanobrag_torch.kernels.packing import PackedScene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
 from nanobrag_torch.kernels.structure_factors import StructureFactors, lagrange_weights
 from nanobrag_torch.models import Crystal, Experiment, Mosaic, Other
@@ -42,10 +43,16 @@ class Part:
     experiment: Experiment
 
 
-def render_scene(experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions) -> Values:
+def render_scene(
+    experiment: Experiment,
+    panel_index: int,
+    pixels: Tensor | None,
+    options: RenderOptions,
+    packed: PackedScene | None = None,
+) -> Values:
     """Values of pixels [P] of one panel (`None`: all of them) of any scene; arguments and result as `render`."""
     if experiment.is_simple:
-        return render(experiment, panel_index, pixels, options)
+        return render(experiment, panel_index, pixels, options, packed)
     values, angle = _bragg(experiment, panel_index, pixels, options)
     if experiment.background.empty and experiment.path.air is None:
         return Values(values.to(options.out_dtype), angle)

@@ -25,9 +25,9 @@ from nanobrag_torch.geometry.rotation import matrices_of_vectors
 from nanobrag_torch.geometry.vectors import cross, real
 from nanobrag_torch.kernels import forward_mode
 from nanobrag_torch.kernels.lattice_sum import lattice_sum
-from nanobrag_torch.kernels.packing import pack_scene
+from nanobrag_torch.kernels.packing import PackedScene, pack_scene
 from nanobrag_torch.kernels.pixel_scene import PixelScene
-from nanobrag_torch.kernels.pixel_sum import pixel_sum, why_not
+from nanobrag_torch.kernels.pixel_sum import packed_sum, why_not
 from nanobrag_torch.kernels.shapes import diffuse
 from nanobrag_torch.models import Crystal, Experiment, Panel, Scan
 from nanobrag_torch.numerics import any_nonzero, normalise
@@ -130,15 +130,47 @@ def size_matrix(N: Tensor, coupling: Tensor) -> Tensor:
     )
 
 
-def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
-    """Everything the sum over a pixel of one panel needs, derived once."""
+class CrystalTensors(NamedTuple):
+    """What a scene has of its crystal and scan: the same for all panels; see `PixelScene`."""
+
+    A: Tensor
+    N: Tensor
+    fudge: Tensor
+    reciprocal: Tensor
+
+
+def crystal_tensors(experiment: Experiment) -> CrystalTensors:
+    """Orientations and size of the crystal in every position of the scan."""
+    crystal = experiment.crystal
+    lattice = lattice_of(crystal, experiment.physics == "exact")
+    return CrystalTensors(orientations(crystal, lattice, experiment.scan), *_size_of(crystal, lattice))
+
+
+def frame_of(experiment: Experiment, panel_index: int) -> Frame:
+    """The frame of one panel of an experiment."""
+    panel = experiment.detector.panels[panel_index]
+    return panel_frame_of(panel, experiment.beam.direction, experiment.physics == "exact")
+
+
+def pixel_scene(
+    experiment: Experiment,
+    panel_index: int,
+    made: CrystalTensors | None = None,
+    frame: Frame | None = None,
+) -> PixelScene:
+    """Everything the sum over a pixel of one panel needs, derived once.
+
+    Args:
+        experiment: the settled scene.
+        panel_index: which panel.
+        made, frame: `crystal_tensors` and `frame_of` this experiment, where they are known already.
+    """
     exact = experiment.physics == "exact"
     beam, crystal, sampling = experiment.beam, experiment.crystal, experiment.sampling
-    scan, detector = experiment.scan, experiment.detector
+    detector = experiment.detector
     panel = detector.panels[panel_index]
-    frame = panel_frame_of(panel, beam.direction, exact)
-    lattice = lattice_of(crystal, exact)
-    counts, fudge, reciprocal = _size_of(crystal, lattice)
+    frame = frame_of(experiment, panel_index) if frame is None else frame
+    made = crystal_tensors(experiment) if made is None else made
     flat = ("exact" if exact else "nanobragg") if detector.curved else "flat"
     has_water = any_nonzero(crystal.water) or crystal.water.requires_grad
     return PixelScene(
@@ -166,11 +198,11 @@ def pixel_scene(experiment: Experiment, panel_index: int) -> PixelScene:
         polarized=beam.polarized,
         polarization_factor=beam.polarization_factor,
         polarization_axis=beam.polarization_axis,
-        A=orientations(crystal, lattice, scan),
-        N=counts,
-        fudge=fudge,
+        A=made.A,
+        N=made.N,
+        fudge=made.fudge,
         shape=crystal.shape,
-        reciprocal=reciprocal,
+        reciprocal=made.reciprocal,
         radius="exact" if exact and crystal.coupling is None else "nanobragg",
         structure_factors=crystal.structure_factors,
         interpolate=crystal.interpolate,
@@ -215,7 +247,7 @@ def limited(scene: PixelScene, experiment: Experiment, options: RenderOptions) -
         return scene
     scale = abs(float(common_scale(experiment).detach()))
     scene = replace(scene, limit=options.tolerance / scale if scale > 0.0 else 0.0)
-    reason = why_not(scene.to(options.device), dtype=options.dtype, backend=options.backend)
+    reason = why_not(scene, dtype=options.dtype, backend=options.backend, device=options.device)
     if reason is not None:
         raise BackendUnavailable("tolerance", reason)
     return scene
@@ -292,43 +324,58 @@ class Values(NamedTuple):
     solid_angle: Tensor | None
 
 
-def render(experiment: Experiment, panel_index: int, pixels: Tensor | None, options: RenderOptions) -> Values:
+def render(
+    experiment: Experiment,
+    panel_index: int,
+    pixels: Tensor | None,
+    options: RenderOptions,
+    packed: PackedScene | None = None,
+) -> Values:
     """Values of pixels [P] of one panel (`None`: all of them), by the best backend that can serve.
 
     The fused kernel serves where it can; elsewhere the plain definition does, with the lattice
     sum of `options.backend`.
+
+    Args:
+        experiment, panel_index: the panel.
+        pixels: indices slow · pixels_f + fast.
+        options: how.
+        packed: the scene as the fused kernel takes it, on its device, where it is known already (prepared.py).
     """
     panel = experiment.detector.panels[panel_index]
-    scene = limited(pixel_scene(experiment, panel_index), experiment, options).to(options.device)
     chosen = range(panel.pixels_s * panel.pixels_f) if pixels is None else pixels.to(options.device)
-    if why_not(scene, dtype=options.dtype, backend=options.backend) is None:
-        return _fused(experiment, scene, chosen, options)
-    listed = torch.arange(len(chosen), device=options.device) if isinstance(chosen, range) else chosen
+    if packed is None:
+        scene = limited(pixel_scene(experiment, panel_index), experiment, options)
+        if why_not(scene, dtype=options.dtype, backend=options.backend, device=options.device) is not None:
+            return _plain(experiment, scene.to(options.device), chosen, options)
+        packed = pack_scene(scene, options.dtype).to(options.device)
+    return _fused(experiment, packed, chosen, options)
+
+
+def _plain(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, options: RenderOptions) -> Values:
+    """Values by the plain definition."""
+    listed = torch.arange(len(pixels), device=options.device) if isinstance(pixels, range) else pixels
     sums = plain_sums(scene, listed, options)
     values = scaled(experiment, sums.total, sums.background).to(options.out_dtype)
     return Values(values, sums.solid_angle.detach().sum() if options.solid_angle else None)
 
 
-def _fused(experiment: Experiment, scene: PixelScene, pixels: Tensor | range, options: RenderOptions) -> Values:
+def _fused(experiment: Experiment, packed: PackedScene, pixels: Tensor | range, options: RenderOptions) -> Values:
     """Values by the fused kernel; where nothing else is added it scales and rounds by itself, in one pass."""
     differentiated = experiment.beam.fluence.requires_grad or forward_mode.active()
-    direct = scene.background == "none" and not differentiated
+    direct = not packed.has_background and not differentiated
     scale = float(common_scale(experiment)) if direct else 1.0
     parts, angles = [], torch.zeros((), dtype=torch.float64, device=options.device)
     step = max(len(pixels), 1)
     if options.progress is not None or options.solid_angle:  # whole tiles (csrc/tiles.h), so that nothing depends on it
-        step = max(1, REPORTED_PIXELS // (TILE_ROWS * scene.pixels_f)) * TILE_ROWS * scene.pixels_f
-    packed = pack_scene(scene, options.dtype)
+        step = max(1, REPORTED_PIXELS // (TILE_ROWS * packed.pixels_f)) * TILE_ROWS * packed.pixels_f
     for start in range(0, max(len(pixels), 1), step):
-        found = pixel_sum(
-            scene,
+        found = packed_sum(
+            packed,
             pixels[start : start + step],
-            dtype=options.dtype,
-            backend=options.backend,
             want_solid_angle=options.solid_angle,
             out_dtype=options.out_dtype if direct else torch.float64,
             scale=scale,
-            packed=packed,
         )
         values = found.total if direct else scaled(experiment, found.total, found.background).to(options.out_dtype)
         parts.append(values)

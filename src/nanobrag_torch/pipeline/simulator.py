@@ -15,8 +15,9 @@ from nanobrag_torch.errors import BackendUnavailable, InputError, TableRangeWarn
 from nanobrag_torch.models import Experiment
 from nanobrag_torch.pipeline.compose import render_scene
 from nanobrag_torch.pipeline.image import Image
-from nanobrag_torch.pipeline.jacobian import check_names, panel_jacobian
+from nanobrag_torch.pipeline.jacobian import check_names, jacobians
 from nanobrag_torch.pipeline.plan import DEFAULT_BUDGET
+from nanobrag_torch.pipeline.prepared import Preparations
 from nanobrag_torch.pipeline.render import RenderOptions
 from nanobrag_torch.pipeline.table_range import first_outside
 from nanobrag_torch.pipeline.variants import check_variants, panel_variants
@@ -36,6 +37,10 @@ os.register_at_fork(after_in_child=_one_thread)
 
 class Simulator:
     """Renders an experiment.
+
+    What it settles and packs for one call serves the next, until a tensor of the experiment is written to; where a
+    gradient is asked of one, every call settles anew. Writing into memory that a tensor shares with a NumPy array goes
+    unseen: make a new simulator after it. Several threads may share a simulator.
 
     Args:
         experiment: the settled scene.
@@ -66,6 +71,7 @@ class Simulator:
             raise InputError("tolerance", f"{tolerance} photons", "give 0 or a positive number of photons")
         self.options = RenderOptions(_device(device), _dtype(dtype), backend, memory, tolerance=tolerance)
         self._table_checked = False
+        self._preparations = Preparations()
 
     @property
     def way(self) -> RenderOptions:
@@ -106,7 +112,11 @@ class Simulator:
             outside = first_outside(experiment, lists)
             if outside is not None:
                 warnings.warn(TableRangeWarning(outside.lines), stacklevel=2)
-        found = [render_scene(experiment, index, chosen, options) for index, chosen in enumerate(lists)]
+        prepared = self._preparations.of(experiment, self.options)
+        found = []
+        for index, chosen in enumerate(lists):
+            packed = None if prepared is None else prepared.packed(index)
+            found.append(render_scene(experiment, index, chosen, options, packed))
         angles = tuple(float(panel.solid_angle) for panel in found if panel.solid_angle is not None)
         values = tuple(panel.values for panel in found)
         return Image(experiment, values, tuple(lists), tuple(angles) if solid_angle else None)
@@ -129,13 +139,16 @@ class Simulator:
         experiment = self.experiment
         check_names(experiment, names)
         lists = pixel_lists(experiment) if pixels is None else _split_by_panel(experiment, pixels)
-        found = []
-        for index, chosen in enumerate(lists):
-            panel = experiment.detector.panels[index]
-            listed = range(panel.pixels_s * panel.pixels_f) if chosen is None else chosen
-            found.append(panel_jacobian(experiment, names, index, listed, self.options))
+        listed = [
+            range(panel.pixels_s * panel.pixels_f) if chosen is None else chosen
+            for panel, chosen in zip(experiment.detector.panels, lists, strict=True)
+        ]
+        options = replace(self.options, dtype=torch.float64)
+        found = jacobians(experiment, names, listed, options, self._preparations.of(experiment, options))
+        if len(found) == 1:
+            return found[0]
         values, derivatives = torch.cat([v for v, _ in found]), torch.cat([j for _, j in found])
-        if pixels is None or pixels.shape[1] == 2 or len(lists) == 1:
+        if pixels is None or pixels.shape[1] == 2:
             return values, derivatives
         back = torch.argsort(pixels[:, 0], stable=True).argsort()
         return values[back], derivatives[back]
@@ -157,10 +170,11 @@ class Simulator:
         experiment = self.experiment
         count = check_variants(experiment, variants)
         options = replace(self.options, out_dtype=out_dtype)
+        prepared = self._preparations.of(experiment, self.options)
         images = []
         for index, chosen in enumerate(pixel_lists(experiment)):
             panel = experiment.detector.panels[index]
-            values = panel_variants(experiment, variants, index, chosen, options)
+            values = panel_variants(experiment, variants, index, chosen, options, prepared)
             if chosen is not None:
                 blank = values.new_zeros(count, panel.pixels_s * panel.pixels_f)
                 values = blank.index_copy(1, chosen.to(values.device), values)
@@ -170,17 +184,29 @@ class Simulator:
 
 def pixel_lists(experiment: Experiment) -> list[Tensor | None]:
     """Per panel, indices [P] of the pixels in the region and not masked, in raster order; `None` = all of them."""
-    lists: list[Tensor | None] = []
     masks = experiment.sampling.masks
     xmin, xmax, ymin, ymax = experiment.sampling.roi
+    lists: list[Tensor | None] = []
     for index, panel in enumerate(experiment.detector.panels):
+        if masks is None:
+            rows, columns = (
+                range(panel.pixels_s)[max(ymin, 0) : ymax + 1],
+                range(panel.pixels_f)[max(xmin, 0) : xmax + 1],
+            )
+            whole = len(rows) == panel.pixels_s and len(columns) == panel.pixels_f
+            lists.append(None if whole else _block(rows, columns, panel.pixels_f))
+            continue
         chosen = np.zeros((panel.pixels_s, panel.pixels_f), dtype=bool)
         chosen[max(ymin, 0) : ymax + 1, max(xmin, 0) : xmax + 1] = True
-        if masks is not None:
-            chosen &= masks[index]
-        whole = bool(chosen.all())
-        lists.append(None if whole else torch.from_numpy(np.flatnonzero(chosen)))
+        chosen &= masks[index]
+        lists.append(None if bool(chosen.all()) else torch.from_numpy(np.flatnonzero(chosen)))
     return lists
+
+
+def _block(rows: range, columns: range, pixels_f: int) -> Tensor:
+    """Indices [P] of a block of pixels, in raster order."""
+    slow, fast = (part.start + torch.arange(len(part)) for part in (rows, columns))
+    return (slow[:, None] * pixels_f + fast).reshape(-1)
 
 
 def _split_by_panel(experiment: Experiment, pixels: Tensor) -> list[Tensor | None]:

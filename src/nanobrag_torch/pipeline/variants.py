@@ -16,6 +16,7 @@ from nanobrag_torch.models import Experiment
 from nanobrag_torch.models.quantities import QUANTITIES
 from nanobrag_torch.pipeline.compose import render_scene
 from nanobrag_torch.pipeline.jacobian import check_names
+from nanobrag_torch.pipeline.prepared import PreparedScene
 from nanobrag_torch.pipeline.render import RenderOptions, limited, pixel_factors, pixel_scene
 
 DOUBLE = torch.float64
@@ -52,20 +53,21 @@ def panel_variants(
     panel_index: int,
     pixels: Tensor | None,
     options: RenderOptions,
+    prepared: PreparedScene | None = None,
 ) -> Tensor:
     """Values [B, P] in photons of pixels (`None`: all) of one panel for every variant, in the options' `out_dtype`.
 
-    Where one call of the kernel cannot serve, one variant is rendered after another.
+    Where one call of the kernel cannot serve, one variant is rendered after another. `prepared` is the experiment,
+    if it can be prepared: what no variant touches is taken from it.
     """
     count = len(next(iter(variants.values())))
-    scene = limited(pixel_scene(experiment, panel_index), experiment, options).to(options.device)
-    if not experiment.is_simple or why_not(scene, dtype=options.dtype, backend=options.backend) is not None:
+    if not _served(experiment, panel_index, options, prepared):
         members = ({name: values[number] for name, values in variants.items()} for number in range(count))
         images = [render_scene(variant(experiment, member), panel_index, pixels, options).values for member in members]
         return torch.stack(images)
     panel = experiment.detector.panels[panel_index]
     span = [0, panel.pixels_s * panel.pixels_f] if pixels is None else [0, len(pixels)]
-    packed, factors = _settled_together(experiment, variants, panel_index, options)
+    packed, factors = _settled_together(experiment, variants, panel_index, options, prepared)
     packed = packed.to(options.device)
     factors = factors.to(options.device)
     pixels = None if pixels is None else pixels.to(options.device)
@@ -83,8 +85,26 @@ def panel_variants(
     return values.to(options.out_dtype)
 
 
+def _served(experiment: Experiment, panel_index: int, options: RenderOptions, prepared: PreparedScene | None) -> bool:
+    """Whether the fused kernel does the scene of a panel.
+
+    Raises:
+        BackendUnavailable: there is a tolerance, and the kernel that keeps to it cannot serve.
+    """
+    if prepared is not None:
+        return prepared.panel(panel_index) is not None
+    if not experiment.is_simple:
+        return False
+    scene = limited(pixel_scene(experiment, panel_index), experiment, options)
+    return why_not(scene, dtype=options.dtype, backend=options.backend, device=options.device) is None
+
+
 def _settled_together(
-    experiment: Experiment, variants: Mapping[str, Tensor], panel_index: int, options: RenderOptions
+    experiment: Experiment,
+    variants: Mapping[str, Tensor],
+    panel_index: int,
+    options: RenderOptions,
+    prepared: PreparedScene | None,
 ) -> tuple[PackedScene, Tensor]:
     """The packed scene with a first axis of B, or of 1 where nothing varies; factors [B, 2] of total and background."""
     limit = 0.0
@@ -96,7 +116,7 @@ def _settled_together(
 
     def settle(values: dict[str, Tensor]) -> tuple[dict[int, Tensor], Tensor]:
         changed = variant(experiment, values)
-        packed = pack_scene(replace(pixel_scene(changed, panel_index), limit=limit), options.dtype)
+        packed = _packed(changed, panel_index, options.dtype, limit, prepared)
         facts.append(packed)
         varied = {i: t for i, t in enumerate(packed.tensors) if torch._C._functorch.is_batchedtensor(t)}
         shared.update({i: t for i, t in enumerate(packed.tensors) if i not in varied})
@@ -106,3 +126,23 @@ def _settled_together(
     places = range(len(facts[0].tensors))
     geometry, sources, A, lattice, table = (varied[i] if i in varied else shared[i][None] for i in places)
     return facts[0]._replace(tensors=(geometry, sources, A, lattice, table)), factors
+
+
+def _packed(
+    changed: Experiment, panel_index: int, dtype: torch.dtype, limit: float, prepared: PreparedScene | None
+) -> PackedScene:
+    """The scene of a variant, with all that it has in common with the prepared one taken from there."""
+    base = None if prepared is None else prepared.panel(panel_index)
+    if prepared is None or base is None or base.packed.device.type != "cpu" or limit > 0.0:
+        return pack_scene(replace(pixel_scene(changed, panel_index), limit=limit), dtype)
+    first = prepared.experiment
+    same_crystal = changed.crystal is first.crystal and changed.scan is first.scan
+    same_panel = changed.detector is first.detector and changed.beam is first.beam
+    made, frame = prepared.crystal if same_crystal else None, base.frame if same_panel else None
+    return pack_scene(
+        pixel_scene(changed, panel_index, made, frame),
+        dtype,
+        crystal=base.packed if same_crystal else None,
+        panel=base.packed if same_panel else None,
+        table=base.packed.tensors[4] if changed.crystal.structure_factors is first.crystal.structure_factors else None,
+    )
