@@ -74,6 +74,17 @@ def uniforms(seed: int, frame: int, purpose: int, pixel: ArrayLike, stage: int =
     return found[..., 0], found[..., 1]
 
 
+def uniform(count: int, seed: int, frame: int, purpose: int, *, first: int = 0, threads: int | None = None) -> Floats:
+    """Deviates in (0, 1), [count], of the pixels from `first` on: the first ones of `uniforms`, to the last bit."""
+    library = native.load(_LIBRARY)
+    if library is None:
+        return uniforms(seed, frame, purpose, np.arange(first, first + count))[0]
+    out = np.empty(count)
+    stream = _stream(first, seed, frame, purpose, threads)
+    library.nanobrag_philox_uniform(ctypes.c_int64(count), *stream, _address(out))
+    return out
+
+
 def normal(count: int, seed: int, frame: int, purpose: int, *, first: int = 0, threads: int | None = None) -> Floats:
     """Normal deviates [count] of the pixels from `first` on."""
     library = native.load(_LIBRARY)

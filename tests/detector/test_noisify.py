@@ -175,6 +175,10 @@ def test_numbers_belong_to_their_pixels():
         alone = random.poisson_in_numpy(means[start : start + 200], 5, 2, Purpose.PHOTONS, start)
         assert np.array_equal(part, alone)
     assert np.array_equal(whole, random.poisson_in_numpy(means, 5, 2, Purpose.PHOTONS))
+    for first in (0, 701):
+        truth = random.uniforms(5, 2, Purpose.DEFECTS, np.arange(first, first + 1000))[0]
+        for threads in (1, 3):
+            assert np.array_equal(random.uniform(1000, 5, 2, Purpose.DEFECTS, first=first, threads=threads), truth)
     normal = random.normal(100, 5, 2, Purpose.READOUT)
     u, v = random.uniforms(5, 2, Purpose.READOUT, np.arange(100))
     assert np.allclose(normal, np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v), rtol=1e-14, atol=1e-14)

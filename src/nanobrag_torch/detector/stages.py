@@ -138,8 +138,7 @@ def registered(photons: Counted, model: DetectorResponse, frame: int, first: int
     positive = photons.means > 0.0
     slope = np.sqrt(np.divide(variance, photons.means, out=np.ones_like(mean), where=positive))
     values = mean + slope * (photons.counts - photons.means)
-    pixels = np.arange(first, first + values.size).reshape(values.shape)
-    lot = random.uniforms(model.seed, frame, Purpose.ROUNDING, pixels)[0]
+    lot = random.uniform(values.size, model.seed, frame, Purpose.ROUNDING, first=first).reshape(values.shape)
     return np.clip(np.floor(values + lot), 0.0, np.maximum(photons.counts, np.ceil(values)))
 
 
@@ -166,8 +165,8 @@ def mask_of(shape: tuple[int, int], model: DetectorResponse, offset: int = 0) ->
     """What each pixel [slow, fast] is: 0 good, 1 gap, 2 dead, 4 hot; fixed by the seed of the calibration."""
     mask = np.zeros(shape, dtype=np.uint8)
     if model.dead > 0.0 or model.hot > 0.0:
-        pixels = np.arange(offset, offset + math.prod(shape)).reshape(shape)
-        lot = random.uniforms(model.calibration_seed, 0, Purpose.DEFECTS, pixels)[0]
+        pixels = math.prod(shape)
+        lot = random.uniform(pixels, model.calibration_seed, 0, Purpose.DEFECTS, first=offset).reshape(shape)
         mask[lot < model.dead] = DEAD
         mask[lot >= 1.0 - model.hot] = HOT
     for f0, f1, s0, s1 in model.gaps:

@@ -205,3 +205,15 @@ void nanobrag_philox_normal(int64_t count, int64_t first, uint64_t seed, uint64_
     }
     (void)threads;
 }
+
+/* Uniform deviates [count] in (0, 1) of pixels first, first + 1, ...: the first of the two of stage 1. */
+void nanobrag_philox_uniform(int64_t count, int64_t first, uint64_t seed, uint64_t frame, uint32_t purpose, int threads,
+                             double *out) {
+    const stream s = stream_of(seed, frame, purpose);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < count; i++) {
+        double v;
+        uniforms((uint32_t)(first + i), 1, &s, &out[i], &v);
+    }
+    (void)threads;
+}
