@@ -201,7 +201,8 @@ def _read(job: Job, say: Say) -> tuple[Frames, list[ReflectionTable] | None]:
             raise InputError(job.expt, f"experiment {place} has no crystal", "index it first")
     mask = None if job.mask is None else read_mask(job.mask, chosen[0].detector, ones_bad=job.mask_ones_bad)
     frames = read_frames(chosen, folder=Path(job.expt).parent, mask=mask)
-    say(f"{len(frames)} frames of {len(frames.experiments)} experiments")
+    count = len(frames.experiments)
+    say(f"{len(frames)} frames of {count} experiment{'s' if count > 1 else ''}")
     if job.refl is None:
         return frames, None
     whole = read_refl(job.refl)
