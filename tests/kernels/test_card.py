@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nanobrag_torch.cli.parse import parse
-from nanobrag_torch.errors import NanobragWarning
+from nanobrag_torch.errors import BackendUnavailable, NanobragWarning
 from nanobrag_torch.kernels import card, cpu
 from nanobrag_torch.kernels.packing import pack_scene
 from nanobrag_torch.pipeline.render import pixel_scene
@@ -93,6 +93,28 @@ def test_gradients(launcher, scene):
     arguments = (grads, PIXELS, (0, len(PIXELS)), tensors, config)
     close(*both(launcher, "pixel_sum_vjp", *arguments, (True, True)), 1e-11)
     close(*both(launcher, "pixel_sum_vjp", *arguments, (False, False)), 1e-11)
+
+
+@pytest.fixture
+def deterministic():
+    """Sets what torch was told of deterministic algorithms, and takes it back."""
+    yield torch.use_deterministic_algorithms
+    torch.use_deterministic_algorithms(False)
+
+
+def test_a_table_gradient_that_may_not_depend_on_order_is_refused(launcher, make_scene, deterministic):
+    tensors, config, _ = pack_scene(make_scene(), torch.float64)
+    grads = (torch.ones(len(PIXELS), dtype=torch.float64), None, 1.0)
+    arguments = (launcher, grads, PIXELS, (0, len(PIXELS)), tensors, config)
+    expected = card.pixel_sum_vjp(*arguments, (True, True))
+    deterministic(True)
+    with pytest.raises(BackendUnavailable, match="any order"):
+        card.pixel_sum_vjp(*arguments, (True, True))
+    assert torch.equal(card.pixel_sum_vjp(*arguments, (True, False))[2], expected[2])
+    deterministic(True, warn_only=True)
+    with pytest.warns(UserWarning, match="any order"):
+        found = card.pixel_sum_vjp(*arguments, (True, True))
+    assert torch.equal(found[4], expected[4])
 
 
 def test_directional_derivatives(launcher, scene):

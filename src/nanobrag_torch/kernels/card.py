@@ -6,12 +6,14 @@ tests run the same code on a processor. Nothing here waits for the card.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from nanobrag_torch.errors import BackendUnavailable
 from nanobrag_torch.kernels.cpu import DIRECTION_BLOCK
 from nanobrag_torch.kernels.packing import GEOMETRY_LENGTH, LATTICE_LENGTH, SOURCE_LENGTH
 
@@ -90,6 +92,22 @@ def _empty(like: Tensor, *shape: int, dtype: torch.dtype = torch.float64) -> Ten
     return torch.empty(shape, dtype=dtype, device=like.device)
 
 
+def alert_order(wants_table: bool) -> None:
+    """Say that the gradient by the table depends on the order of threads, if torch was told to say such things.
+
+    Raises:
+        BackendUnavailable: `torch.use_deterministic_algorithms` is on, and not only to warn.
+    """
+    if not (wants_table and torch.are_deterministic_algorithms_enabled()):
+        return
+    told = "threads of a card add to the gradient of the amplitudes in any order, which changes its last digits"
+    if torch.is_deterministic_algorithms_warn_only_enabled():
+        warnings.warn(told, stacklevel=2)
+        return
+    remedy = "compute it on the processor, or allow it with torch.use_deterministic_algorithms(True, warn_only=True)"
+    raise BackendUnavailable("cuda", f"{told}; {remedy}")
+
+
 def _blocks(launcher: Launcher, units: int) -> int:
     return max(1, min(-(-units // launcher.threads), launcher.most_blocks))
 
@@ -115,6 +133,7 @@ def lattice_sum_vjp(  # noqa: PLR0913 - the operator's
     wants: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients by S, A, and as far as they are wanted lattice parameters and table (else empty); all in double."""
+    alert_order(wants[1])
     problem, question = _problem(config, lattice, A, table, False), _question("LATTICE_VJP", config, False)
     S, grad, by_S = S.contiguous(), grad.contiguous(), torch.empty_like(S)
     blocks = _slice_blocks(launcher, len(S), A.numel() + NUMBERS)
@@ -167,6 +186,7 @@ def pixel_sum_vjp(
     wants: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients by geometry, sources, A, and if wanted lattice parameters and table, as `cpu.pixel_sum_vjp`."""
+    alert_order(wants[1])
     geometry, sources, A, lattice, table = scene
     problem, question = _problem(config, lattice, A, table, False), _question("VJP", config, False)
     length = GEOMETRY_LENGTH + sources.numel()
