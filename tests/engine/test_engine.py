@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nanobrag_torch import engine
-from nanobrag_torch.engine import Where, queue_options
+from nanobrag_torch.engine import Where, mapping, queue_options
 from nanobrag_torch.errors import InputError, WorkersLost
 
 
@@ -38,6 +38,32 @@ def die_once(folder, x):
     return x
 
 
+def slow_when_small(x):
+    time.sleep(0.3 if x == 0 else 0.0)
+    return x * x
+
+
+def shot_gradient(turn):
+    """Loss of one shot and its gradient along fluence, orientation and cell, as a refinement adds them up."""
+    import torch
+
+    from nanobrag_torch import BeamConfig, Config, CrystalConfig, DetectorConfig, Simulator, settle
+
+    torch.set_num_threads(1)
+    start = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (1e24, turn, 40.0)]
+    fluence, angle, cell = start
+    config = Config(
+        beam=BeamConfig(wavelength_A=1.0, fluence=fluence),
+        crystal=CrystalConfig(
+            cell_a=cell, cell_b=50.0, cell_c=60.0, default_F=100.0, Na=3, Nb=3, Nc=3, misset_deg=(angle, 0.0, 0.0)
+        ),
+        detector=DetectorConfig(distance_mm=50.0, pixels_f=12, pixels_s=10, pixel_mm=1.0),
+    )
+    image = Simulator(settle(config)).run().array
+    loss = (image - 0.1).square().sum()
+    return float(loss.detach()), [float(x) for x in torch.autograd.grad(loss, start)]
+
+
 def always_dies(x):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -54,6 +80,12 @@ def test_here_in_order_and_lazily():
     assert next(found) == (0, 0)
     assert read == [0]
     assert list(found) == [(1, 1), (2, 4)]
+
+
+def test_order_is_kept_of_what_comes_early(monkeypatch):
+    """Results that come in another order wait for their turn; equal items and lists are items like others."""
+    monkeypatch.setattr(mapping, "map", lambda task, items, where: ((x, task(x)) for x in reversed(list(items))))
+    assert list(engine.in_order(len, [[1], [1], [], [1, 2]])) == [([1], 1), ([1], 1), ([], 0), ([1, 2], 2)]
 
 
 def test_errors_of_a_task_come_through_here():
@@ -87,6 +119,15 @@ def test_workers_losses_and_errors(tmp_path):
     found = sorted(engine.map(partial(die_once, str(tmp_path)), range(3), where=where))
     assert found == [(x, x) for x in range(3)]
     assert told[-1].done == told[-1].begun == 3
+
+
+def test_shots_on_workers_add_up_as_in_a_loop():
+    """Losses and gradients of shots, in the order of the shots, have the bits of the serial loop."""
+    turns = [0.0, 3.0, -8.0, 3.0, 21.0]
+    serial = [(turn, shot_gradient(turn)) for turn in turns]
+    assert all(any(gradient) for _, (_, gradient) in serial)
+    assert list(engine.in_order(shot_gradient, turns, where=Where(workers=2))) == serial
+    assert list(engine.in_order(slow_when_small, range(6), where=Where(workers=2))) == [(x, x * x) for x in range(6)]
 
 
 def test_a_task_that_kills_every_worker_is_named():
