@@ -27,10 +27,10 @@ OK, REFUSED = 0, 9
 HEADER_BYTES = 512
 HELP = f"""usage: nb-noisify -floatfile FILE [flags of noisify] [-physics exact]
 
-Computes the noise of a detector on a float image (4-byte floats, photons per fluence and electron radius squared or, with
--scale, in any unit) and writes intimage.img, noiseimage.img and image.pgm. Without -physics the images equal noisify's
-bit for bit; -physics exact puts its defects right: a fixed calibration pattern, one flicker per frame, a point spread
-that conserves photons, values clipped at 0.
+Computes the noise of a detector on a float image (4-byte floats, photons per fluence and electron radius squared or,
+with -scale, in any unit) and writes intimage.img, noiseimage.img and image.pgm. Without -physics the images equal
+noisify's bit for bit; -physics exact puts its defects right: a fixed calibration pattern, one flicker per frame, a
+point spread that conserves photons, values clipped at 0.
 
 flags: {" ".join(FLAGS)}"""
 
