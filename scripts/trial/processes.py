@@ -20,7 +20,7 @@ _SCENE = """
 SCENE = tuple(_SCENE.split())
 """A scene that takes seconds."""
 PROGRAM = (sys.executable, "-P", "-m", "nanobrag_torch")
-MOST_S = 1800
+MOST_S = 7200
 
 
 def limited(command: list[str], folder: Path | None = None, **options: Any) -> Told:
