@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -196,28 +196,38 @@ def many(report: Report, batch: int = 512) -> None:
         report.say(f"run_many, 256 x 256, {str(dtype).removeprefix('torch.')}: {rate:.0f} images/s")
 
 
-def profile(report: Report) -> None:
+def profile_lines() -> Iterator[str]:
+    """What an image of the main job costs, and where the time goes; each line as soon as it is known."""
     folder = os.environ.get("NANOBRAG_GOLDEN")
     experiment = settled(loads(ROOT / "examples", Path(folder) if folder else None)[2])
     simulator = Simulator(experiment, device="cuda")
-    simulator.run()
+    yield f"a new simulator: {1e3 * timed(lambda: Simulator(experiment, device='cuda').run()):.2f} ms"
+    yield f"one used again: {1e3 * timed(simulator.run):.2f} ms"
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=kinds) as found:
         simulator.run()
         torch.cuda.synchronize()
-    for line in found.key_averages().table(sort_by="cuda_time_total", row_limit=12).splitlines():
-        report.lines.append("    " + line)
+    yield from found.key_averages().table(sort_by="cuda_time_total", row_limit=12).splitlines()
+
+
+def profile(report: Report) -> None:
+    report.lines += ["    " + line for line in profile_lines()]
     report.say("profile of the main job, above")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "reports")
+    parser.add_argument("--profile", action="store_true", help="only the profile of the main job, printed; no report")
     given = parser.parse_args()
     if not torch.cuda.is_available():
         print("make cuda: torch finds no CUDA device here; install a CUDA build of torch on a machine with a card")
         return 9
     warnings.simplefilter("ignore", NanobragWarning)
+    if given.profile:
+        for line in profile_lines():
+            print(line, flush=True)
+        return 0
     card = torch.cuda.get_device_name(0)
     name = re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
     report = Report(given.out / f"cuda-{name}.md", f"The kernels on {card}")

@@ -31,9 +31,33 @@ def test_configuration_has_the_kernels_order(make_scene):
     config = packing.scene_config(make_scene(interpolate=True, per_term_thick=True), torch.float32)
     named = dict(zip(names, config, strict=True))
     assert names.index("THREADS") == packing.THREADS
+    assert names.index("PIXELS_F") == packing.PIXELS_F
     expected = {"SHAPE": 0, "LOOKUP": 2, "SINGLE": 1, "SIZE_K": 15, "FIRST_L": -8, "ORIENTATIONS": 2, "SOURCES": 3}
     expected |= {"LAYERS": 2, "OVERSAMPLE": 2, "PIXELS_F": 20, "PER_TERM_OMEGA": 0, "PER_TERM_THICK": 1}
     assert {name: named[name] for name in expected} == expected
+
+
+def offsets(name):
+    """Names and values of an enumeration that gives places."""
+    body = re.search(rf"enum {name} \{{(.*?)\}};", header(), re.S)[1]
+    return {word: int(number) for word, number in re.findall(r"(\w+) = (\d+)", body)}
+
+
+def test_real_parameters_stand_at_the_kernels_places(make_scene):
+    scene = make_scene()
+    lattice = packing.lattice_parameters(scene.N, packing.scene_problem(scene, torch.float64))
+    places, geometry = offsets("geometry_offset"), packing.scene_geometry(scene)
+    names = {name: name.lower() for name in places} | {"KAHN": "polarization_factor"}
+    for name in places.keys() - {"SPHERE_FAST", "SPHERE_SLOW", "LARGEST", "GEOMETRY_LENGTH"}:
+        value = torch.as_tensor(getattr(scene, names[name]), dtype=torch.float64).reshape(-1)
+        assert torch.equal(geometry[places[name] : places[name] + len(value)], value), name
+    places, sources = offsets("source_offset"), packing.scene_sources(scene)
+    for name in ("INCIDENT", "WAVELENGTH", "WEIGHT"):
+        value = getattr(scene, name.lower()).reshape(len(sources), -1)
+        assert torch.equal(sources[:, places[name] : places[name] + value.shape[1]], value), name
+    places = offsets("lattice_offset")
+    for name, value in (("COUNTS", scene.N), ("FUDGE", scene.fudge), ("RECIPROCAL", scene.reciprocal)):
+        assert torch.equal(lattice[places[name] :][: value.numel()], value.reshape(-1)), name
 
 
 def test_what_a_shape_does_not_use_asks_for_no_gradient(make_scene):
