@@ -65,6 +65,11 @@ def test_a_plain_value_is_fixed(write):
         ("log_normal: [1e26, 0.3]", "uniform: [3, 2]", "line 22: .*nothing lies between 3 and 2"),
         ("log_normal: [1e26, 0.3]", "normal: [3]", "line 22: .*sd missing"),
         ("log_normal: [1e26, 0.3]", "gamma: [3]", "line 22: .*gamma is not known"),
+        ("log_normal: [1e26, 0.3]", "uniform: [.nan, 2]", "line 22: vary.fluence.uniform.0: nan is not a finite"),
+        ("log_normal: [1e26, 0.3]", "uniform: [1, .inf]", "line 22: vary.fluence.uniform.1: inf is not a finite"),
+        ("lattices: {", "latices: {", "line 23: vary.latices: .*did you mean lattices?"),
+        ("choice: [1, 2]", "choice: []", "line 23: .*nothing to choose from"),
+        ("choice: [1, 2]", "choice: [1, 2], weights: [2, -1]", "line 23: .*positive numbers or 0"),
         ("choice: [1, 2]", "choice: [1, 2], weights: [0, 0]", "line 23: .*not all 0"),
         ("choice: [1, 2]", "choice: [1, 2], weights: [1]", "line 23: .*1 weights for 2 values"),
         (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -60,12 +62,38 @@ def test_resumed(write, tmp_path, capsys):
     assert os.stat(folder / "s-00.tar").st_mtime_ns == kept.st_mtime_ns
 
 
+@pytest.mark.parametrize("suffix", ["tar", "h5"])
+def test_no_room_for_a_shard(write, tmp_path, capsys, suffix):
+    """The system refuses to write on, as on a full disk: one line, no part of the shard, the others as they were."""
+    path, folder = write(("s-##.tar", f"s-##.{suffix}")), tmp_path / "set"
+    assert run("make", path, "-o", folder) == 0
+    before = files(folder)
+    (folder / f"s-01.{suffix}").unlink()
+    (folder / f"s-01.{suffix}.json").unlink()
+    left = files(folder)
+    capsys.readouterr()
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+    try:
+        assert run("make", path, "-o", folder) == 9
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert f"s-01.{suffix} cannot be written: File too large; free some space" in capsys.readouterr().err
+    assert files(folder) == left
+    assert run("make", path, "-o", folder) == 0
+    assert files(folder) == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
         ("seed: 7", "seed: 8", "seed = 7, not 8"),
         ("distance_mm: 100", "distance_mm: 101", "scene.distance_mm = 100, not 101"),
         ("images: 7", "images: 9", "images = 7, not 9"),
+        ("images: 3", "images: 4", "shards.images = 3, not 4"),
+        ("masks: true", "masks: false", "labels.masks = True, not False"),
     ],
 )
 def test_another_description(write, tmp_path, capsys, old, new, problem):
