@@ -136,7 +136,7 @@ class Profile:
         return float(self.values[self.deviance.argmin()])
 
     def interval(self, factor: float = 1.0) -> tuple[float | None, float | None]:
-        """Where -2 ln L is `factor`² above its minimum: one standard deviation below and above.
+        """Where -2 ln L is the square of `factor` above its minimum: one standard deviation below and above.
 
         `None` on a side on which it does not rise so far: the number is not bounded there by the counts.
 
