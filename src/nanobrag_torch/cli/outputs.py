@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from nanobrag_torch.cli.modern import MODERN, check_panels, write_modern
+from nanobrag_torch.cli.modern import MODERN, NOISE_SATURATION, check_panels, write_modern
 from nanobrag_torch.cli.report import dials_origin, statistics_lines
 from nanobrag_torch.errors import InputError
 from nanobrag_torch.io.amplitude_files import brings_cell
@@ -38,8 +38,6 @@ CLASSIC = {
 """Default names of the classic outputs by configuration field (specs: cli 7)."""
 
 
-LARGEST_SMV = 65535
-"""The largest count of a file with two bytes per pixel."""
 WRITTEN = (*CLASSIC, *MODERN, "png_file", "save_scene_file")
 """Configuration fields of all files that a run writes, but for the cache of structure factors."""
 
@@ -266,7 +264,7 @@ def _write_noise(results: Results, name: str, flag: str, files: WholeFiles, say:
 
     if recorded is not None:
         say(f"writing {name} as 2-byte integers")
-        counts = recorded.panels[0].clip(0, LARGEST_SMV).astype("uint16")
+        counts = recorded.panels[0].clip(0, NOISE_SATURATION).astype("uint16")
         write_smv(name, counts, header(results), opening=files.file, field=flag)
         return
     from nanobrag_torch.legacy_random import Stream

@@ -94,23 +94,21 @@ def image_of(name: str, experiment: Experiment) -> Image:
 
     Raises:
         FileFormatError: missing, or of another size than the detector.
-        InputError: a pixel is negative or not finite.
+        InputError: several panels, or a pixel that is negative or not finite.
     """
     import numpy as np
     import torch
 
-    from nanobrag_torch.io.files import read_bytes
+    from nanobrag_torch.io.raw import read_float_image
     from nanobrag_torch.pipeline.image import Image
 
-    sizes = [panel.pixels_s * panel.pixels_f for panel in experiment.detector.panels]
-    content = read_bytes(name)
-    if len(content) != 4 * sum(sizes):
-        raise FileFormatError(name, "", f"{len(content)} bytes, expected {4 * sum(sizes)} (4 for each pixel)")
-    values = np.frombuffer(content, np.float32)
+    panels = experiment.detector.panels
+    if len(panels) > 1:
+        raise InputError("photons_file", f"the detector has {len(panels)} panels, a float image holds one", "render it")
+    values = read_float_image(name, panels[0].pixels_f, panels[0].pixels_s)
     if not np.isfinite(values).all() or values.min() < 0.0:
         raise InputError("photons_file", "a pixel is negative or not finite", "give expected photons")
-    parts = torch.split(torch.from_numpy(values.copy()), sizes)
-    return Image(experiment, parts, (None,) * len(parts))
+    return Image(experiment, (torch.from_numpy(values.reshape(-1).copy()),), (None,))
 
 
 def response_of(said: ResponseConfig, seed: int = 1, adc: float | None = None) -> Specified:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nanobrag_torch.config.response import PRESETS
 from nanobrag_torch.detector.model import DetectorResponse, Sensor
+from nanobrag_torch.io.cbf import PILATUS_GAP, PILATUS_MODULE
 
 
 class Modules(NamedTuple):
@@ -28,7 +29,7 @@ _COUNTER = DetectorResponse(sensor=Sensor("Si", 320.0))
 _TABLE = {
     "photons": Preset(DetectorResponse()),
     # PILATUS 2 and 3: 487 x 195 pixels of 172 um, 20 bits; a counter is blind for about 125 ns after a photon.
-    "pilatus": Preset(replace(_COUNTER, bits=20, dead_time_ns=125.0), Modules((487, 195), (7, 17))),
+    "pilatus": Preset(replace(_COUNTER, bits=20, dead_time_ns=125.0), Modules(PILATUS_MODULE, PILATUS_GAP)),
     # EIGER: 1030 x 514 pixels of 75 um, 450 um of silicon, 16 bits (12 in a single read-out, summed).
     "eiger": Preset(
         replace(_COUNTER, sensor=Sensor("Si", 450.0), bits=16, dead_time_ns=100.0), Modules((1030, 514), (10, 37))

@@ -35,7 +35,8 @@ _PADDING = 4095
 LINE_MARK = "scene| "
 """Begins the comments that say how the image came about."""
 _MAGIC = b"###CBF"
-_MODULE, _MODULE_GAP = (487, 195), (7, 17)
+PILATUS_MODULE, PILATUS_GAP = (487, 195), (7, 17)
+"""Pixels of a module, and between modules, along fast and slow."""
 """Pixels of a PILATUS module and between modules, fast and slow."""
 
 
@@ -137,7 +138,7 @@ def header_lines(scene: Scene, saturation: int, phi: float, when: datetime) -> l
 
 def is_pilatus(panel: ScenePanel) -> bool:
     """Whether a panel has the pixels of a whole number of PILATUS modules and of the gaps between them."""
-    pairs = zip((panel.pixels_f, panel.pixels_s), _MODULE, _MODULE_GAP, strict=True)
+    pairs = zip((panel.pixels_f, panel.pixels_s), PILATUS_MODULE, PILATUS_GAP, strict=True)
     return all(n >= module and (n + gap) % (module + gap) == 0 for n, module, gap in pairs)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from nanobrag_torch.errors import InputError, NanobragWarning
-from nanobrag_torch.refine.normal import UNDETERMINED, Equations, Rows
+from nanobrag_torch.refine.normal import UNDETERMINED, Equations, Held, frozen
 from nanobrag_torch.refine.outcome import Elements
 from nanobrag_torch.refine.parameters import Parameters
 
@@ -74,29 +73,19 @@ def held(equations: Equations, free: tuple[Tensor, Tensor], sides: Sequence[Tens
         free: matrices from free numbers to the shared and the own numbers, as `free_numbers` gives them.
         sides: per shot what `at_bounds` says of its numbers, shared ones first.
     """
-    if not any(bool(side.any()) for side in sides):
-        return equations
-    split = len(free[0])
-    numbers = free[0].shape[1]
+    split, numbers = len(free[0]), free[0].shape[1]
 
-    def stays(side: Tensor, matrix: Tensor, gradient: Tensor) -> Tensor:
+    def outward(side: Tensor, matrix: Tensor, gradient: Tensor) -> list[int]:
         # Down the slope is against the gradient: a number at its smallest value stays where the loss rises with it.
-        return (matrix.T @ side) * gradient < 0.0
+        found: list[int] = torch.nonzero((matrix.T @ side) * gradient < 0.0)[:, 0].tolist()
+        return found
 
-    shared = stays(sides[0][:split], free[0], equations.slope[:numbers])
-    total, slope = equations.total.clone(), equations.slope.clone()
-    index = torch.nonzero(shared)[:, 0]
-    total[index, :], total[:, index], slope[index] = 0.0, 0.0, 0.0
-    rows = []
-    for one, side in zip(equations.rows, sides, strict=True):
-        own = stays(side[split:], free[1], one.gradient)
-        matrix, gradient = one.matrix.clone(), one.gradient.clone()
-        matrix[:, index] = 0.0
-        matrix[own, :] = 0.0
-        matrix[:, len(one.places) :][:, own] = 0.0
-        gradient[own] = 0.0
-        rows.append(Rows(matrix, gradient, one.places))
-    return replace(equations, total=total, slope=slope, rows=tuple(rows))
+    which = [Held(None, index) for index in outward(sides[0][:split], free[0], equations.slope[:numbers])]
+    for shot, (rows, side) in enumerate(zip(equations.rows, sides, strict=True)):
+        which += [Held(shot, index) for index in outward(side[split:], free[1], rows.gradient)]
+    for one in which:
+        equations = frozen(equations, one)
+    return equations
 
 
 def warn_of_undetermined(

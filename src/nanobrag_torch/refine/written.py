@@ -117,6 +117,8 @@ def _seen(spots: Spots, table: ReflectionTable) -> NDArray[np.float64]:
 def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
     """Every refined number in the user's units: name, value, sigma, unit, at which bound it is, and of which knot.
 
+    A number at a bound has no sigma (NaN here, `null` in JSON).
+
     Args:
         estimate: of a shot.
         factor: what standard deviations are multiplied by.
@@ -130,7 +132,7 @@ def numbers_of(estimate: Estimate, factor: float) -> list[dict[str, Any]]:
                 "name": name,
                 "index": index,
                 "value": float(quantity.shown(value)),
-                "sigma": float(quantity.shown(sigma)) * factor,
+                "sigma": float("nan") if side else float(quantity.shown(sigma)) * factor,
                 "unit": quantity.unit,
                 "at_bound": {-1: "smallest", 1: "largest"}.get(int(side)),
                 "knot": _knot(estimate, name, index),
